@@ -1,0 +1,43 @@
+"""sRGB transfer function (IEC 61966-2-1). Light mixes linearly: decode before any blur, encode after."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SRGB8_TO_LINEAR = np.where(
+    np.arange(256) / 255.0 <= 0.04045,
+    np.arange(256) / 255.0 / 12.92,
+    ((np.arange(256) / 255.0 + 0.055) / 1.055) ** 2.4,
+).astype(np.float32)
+
+# Code value k is nearest for linear values between the decoded k - 0.5 and k + 0.5.
+_half_codes = (np.arange(255) + 0.5) / 255.0
+_CODE_EDGES = np.where(_half_codes <= 0.04045, _half_codes / 12.92, ((_half_codes + 0.055) / 1.055) ** 2.4)
+# A table finer than the narrowest code interval (1/3294.6) finds the code to within one, one comparison settles it.
+_TABLE_SIZE = 4096
+_TABLE = np.searchsorted(_CODE_EDGES, np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE).astype(np.uint8)
+_NEXT_EDGE = np.append(_CODE_EDGES, np.inf).astype(np.float32)
+
+
+def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Decode 8-bit sRGB codes (any shape, 0..255) to linear light in [0, 1]."""
+    if srgb.dtype != np.uint8:
+        raise TypeError(f"srgb_to_linear expects uint8 codes, got {srgb.dtype}")
+    return _SRGB8_TO_LINEAR[srgb]
+
+
+def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Encode linear light (any shape; clipped to [0, 1]) to the nearest 8-bit sRGB code.
+
+    The inverse of :func:`srgb_to_linear` for every code.
+    """
+    clipped = np.clip(linear, 0.0, 1.0).astype(np.float32, copy=False)
+    codes = _TABLE[(clipped * np.float32(_TABLE_SIZE)).astype(np.int32)]
+    return codes + (clipped >= _NEXT_EDGE[codes])
+
+
+def encode_srgb(linear: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Encode linear light to continuous sRGB in [0, 1], for measures that must not be quantised."""
+    clipped = np.clip(np.asarray(linear, np.float64), 0.0, 1.0)
+    return np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)

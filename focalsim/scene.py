@@ -1,0 +1,40 @@
+"""What a source gives: one pinhole RGB-D frame, and what is known to lie behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Intrinsics:
+    """Pinhole intrinsics in pixels of the frame they belong to; pixel centres at integers."""
+
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One RGB-D frame in linear light and metres.
+
+    rgb_linear   (H, W, 3) float32, linear light, >= 0, may exceed 1.
+    depth_m      (H, W) float32, z along the optical axis in metres; defined where ``valid``.
+    valid        (H, W) bool, False where the source does not know the depth.
+    source_id    which frame of which source, stable across runs.
+    hidden_*     the nearest surface BEHIND the visible one, where the source knows it: colour and depth,
+                 depth NaN where nothing is known. ``None`` = the source knows no hidden surface.
+    intrinsics   the source camera, where known.
+    """
+
+    rgb_linear: NDArray[np.float32]
+    depth_m: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    source_id: str
+    hidden_rgb_linear: NDArray[np.float32] | None = None
+    hidden_depth_m: NDArray[np.float32] | None = None
+    intrinsics: Intrinsics | None = None

@@ -1,0 +1,1 @@
+"""One TOML file per phone; read them through :mod:`focalsim.camera`."""
