@@ -1,6 +1,48 @@
-"""focalsim: physically right focal stacks from RGB-D."""
+"""focalsim: physically right focal stacks from RGB-D.
 
-from focalsim.errors import FocalsimError
+Everything a user of the library needs is here; names are imported when they are first used, so that
+``import focalsim`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from focalsim.camera import load_profile
+    from focalsim.errors import FocalsimError
+    from focalsim.render import render_stack
+    from focalsim.sample import Sample
+    from focalsim.scene import Scene
+    from focalsim.shards import ShardReader
 
 __version__ = "0.1.0"
-__all__ = ["FocalsimError", "__version__"]
+__all__ = [
+    "FocalsimError",
+    "Sample",
+    "Scene",
+    "ShardReader",
+    "__version__",
+    "load_profile",
+    "render_stack",
+]
+
+_HOME = {
+    "FocalsimError": "focalsim.errors",
+    "Sample": "focalsim.sample",
+    "Scene": "focalsim.scene",
+    "ShardReader": "focalsim.shards",
+    "load_profile": "focalsim.camera",
+    "render_stack": "focalsim.render",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'focalsim' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,113 @@
+"""Files that appear whole or not at all, also when the disk is full or the program is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from focalsim.errors import OutputError
+
+PARTIAL = ".partial"
+
+
+def partial_path(path: Path) -> Path:
+    """Where ``path`` is written until it is complete."""
+    return path.with_name(path.name + PARTIAL)
+
+
+def commit(descriptor: int, path: Path) -> None:
+    """Sync the open partial file of ``path`` to disk and give it its name. Raises OSError."""
+    os.fsync(descriptor)
+    os.replace(partial_path(path), path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file atomically. Raises OutputError; then the old file, if any, still stands."""
+    partial = partial_path(path)
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(text.encode("utf-8"))
+            stream.flush()
+            commit(stream.fileno(), path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class ForgivingFile(io.RawIOBase):
+    """A file for HDF5 to write to, whose failures are kept for later instead of being raised.
+
+    HDF5 cannot close a file that refuses writes: its handles stay open and the process can crash at exit. So
+    the first failure is remembered in ``error``, all later writes are dropped, and the caller asks
+    :meth:`check`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self._path = path
+        self._raw = io.FileIO(path, "w+")
+
+    def check(self) -> None:
+        """Raise OutputError if any write has failed."""
+        if self.error is not None:
+            raise OutputError(f"{self._path}: cannot be written: {self.error.strerror or self.error}")
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while self.error is None and done < len(view):
+                done += self._raw.write(view[done:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            if self.error is None:
+                self._raw.truncate(size)
+        except OSError as error:
+            self.error = error
+        return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

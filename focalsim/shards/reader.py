@@ -1,0 +1,154 @@
+"""Read one shard: validated when opened, one sample at a time, in any process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.config import RenderConfig
+from focalsim.errors import ConfigError, ShardError
+from focalsim.sample import Sample
+from focalsim.shards.schema import DATA_SETS, TEXT
+from focalsim.shards.validate import validate
+
+
+class ShardReader:
+    """The samples of one shard, as a sequence of :class:`focalsim.Sample`.
+
+    ``reader[i]`` reads that sample alone; negative indices and iteration work. A reader pickles as its path
+    and opens the file anew in every process, so it can be handed to the workers of a data loader.
+
+    Attributes: ``path``, ``schema_version``, ``reference_slice``, ``seed``, ``config``, ``focalsim_version``,
+    ``license``, ``attribution``.
+
+    Raises ShardError when opened on a file that is not a complete shard of a known schema version, and when
+    reading finds damaged data (the error names file, data set and sample); IndexError beyond the last sample.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: Any = None
+        self._open()
+
+    def _open(self) -> None:
+        self._columns: dict[str, NDArray[Any]] = {}
+        if not self.path.exists():
+            raise ShardError(f"{self.path}: no such file")
+        if self.path.is_dir():
+            raise ShardError(f"{self.path}: is a folder, expected one shard-*.h5 file")
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
+        self._pid = os.getpid()
+        try:
+            header = validate(self._file, str(self.path))
+        except BaseException:
+            self.close()
+            raise
+        self._length = header.samples
+        self._config_json: str = header.attributes["config"]
+        self.schema_version = header.attributes["schema_version"]
+        self.reference_slice = header.attributes["reference_slice"]
+        self.seed = header.attributes["seed"]
+        self.focalsim_version = header.attributes["focalsim_version"]
+        self.license = header.attributes["license"]
+        self.attribution = header.attributes["attribution"]
+
+    @property
+    def config(self) -> RenderConfig:
+        """The config the shard was rendered with. Raises ShardError where this version cannot read it."""
+        try:
+            return RenderConfig.from_json(self._config_json)
+        except (ConfigError, TypeError) as error:
+            raise ShardError(f"{self.path}: attribute 'config': {error}") from None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"{self.path}: sample {index} of {n}")
+        index %= n
+        values: dict[str, Any] = {}
+        for data_set in DATA_SETS:
+            if data_set.is_map:
+                values[data_set.name] = self.read(data_set.name, index)
+            else:
+                # Scalars become plain Python values; rows are copied so that nobody shares the column.
+                row = self.column(data_set.name)[index]
+                values[data_set.name] = row.copy() if row.ndim else row.item()
+        return Sample(**values)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+    def read(self, name: str, index: int) -> NDArray[Any]:
+        """One sample's array of one data set, read from the file without its neighbours."""
+        try:
+            array: NDArray[Any] = self._handle()[name][index]
+        except OSError as error:
+            raise ShardError(
+                f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}"
+            ) from None
+        return array
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A small data set (no pixels) of all n samples, read once; strings as a unicode array."""
+        if name not in self._columns:
+            handle = self._handle()[name]
+            try:
+                data = handle[()]
+            except OSError as error:
+                raise ShardError(
+                    f"{self.path}: data set '{name}', samples 0 to {len(self) - 1} are damaged: "
+                    f"{_reason(error)}"
+                ) from None
+            if h5py.check_string_dtype(handle.dtype) is not None:
+                data = np.array([_decode(item, self.path, name) for item in data])
+            self._columns[name] = data
+        return self._columns[name]
+
+    def _handle(self) -> Any:
+        if self._file is None or self._pid != os.getpid():
+            # A handle inherited by fork shares its state with the parent's: leave it alone and open anew.
+            self._open()
+        return self._file
+
+    def close(self) -> None:
+        """Close the file; a later read opens it again."""
+        if self._file is not None and self._pid == os.getpid():
+            self._file.close()
+        self._file = None
+
+    def __enter__(self) -> ShardReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_columns": {}}
+
+    def __repr__(self) -> str:
+        return f"ShardReader({str(self.path)!r}, {len(self)} samples)"
+
+
+def _decode(item: Any, path: Path, name: str) -> str:
+    try:
+        return item.decode(TEXT) if isinstance(item, bytes) else str(item)
+    except UnicodeDecodeError:
+        raise ShardError(f"{path}: data set '{name}' is not UTF-8") from None
+
+
+def _reason(error: OSError) -> str:
+    """What HDF5 says, without the wrapping that h5py puts round it."""
+    text = str(error)
+    return text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text

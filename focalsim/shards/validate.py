@@ -1,0 +1,126 @@
+"""What a file must be to count as a shard. Shards come from strangers: nothing is taken on trust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from focalsim.errors import ShardError
+from focalsim.shards.schema import ATTRIBUTES, DATA_SETS, SCHEMA_VERSION, TEXT, DataSet, Dims
+
+# Filters that every h5py has; anything else needs a plugin, which is code loaded because a file asks for it.
+_PLAIN_FILTERS = {
+    h5py.h5z.FILTER_FLETCHER32,
+    h5py.h5z.FILTER_SHUFFLE,
+    h5py.h5z.FILTER_DEFLATE,
+    h5py.h5z.FILTER_LZF,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A shard's attributes, its number of samples, and S, H, W."""
+
+    attributes: dict[str, Any]
+    samples: int
+    dims: Dims
+
+
+def validate(file: Any, origin: str) -> Header:
+    """Check an open HDF5 file against the schema without reading its pixels; ``origin`` names it in errors.
+
+    Raises ShardError that says which attribute or data set is not what the schema asks for.
+    """
+    attributes = _read_attributes(file, origin)
+    for name in file:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise ShardError(f"{origin}: '{name}' is a link to elsewhere; a shard holds its own data")
+    images = _data_set(file, DATA_SETS[0], origin)
+    n, dims = images.shape[0], images.shape[1:4]
+    if min(images.shape) < 1:
+        raise ShardError(f"{origin}: data set 'images' is empty: shape {images.shape}")
+    for data_set in DATA_SETS:
+        stored = _data_set(file, data_set, origin)
+        expected = (n, *data_set.sample_shape(dims))
+        if stored.shape != expected:
+            raise ShardError(
+                f"{origin}: data set '{data_set.name}' must have shape {expected} (to fit 'images'), "
+                f"got {stored.shape}"
+            )
+        _check_storage(stored, data_set.name, origin)
+    if not 0 <= attributes["reference_slice"] < dims[0]:
+        raise ShardError(
+            f"{origin}: attribute 'reference_slice' must lie in 0..{dims[0] - 1}, "
+            f"got {attributes['reference_slice']}"
+        )
+    return Header(attributes, n, dims)
+
+
+def _read_attributes(file: Any, origin: str) -> dict[str, Any]:
+    if "schema_version" not in file.attrs:
+        raise ShardError(f"{origin}: not a focalsim shard: no attribute 'schema_version'")
+    _check_version(file.attrs["schema_version"], origin)
+    attributes = {}
+    for name, (kind, _) in ATTRIBUTES.items():
+        if name not in file.attrs:
+            raise ShardError(f"{origin}: missing attribute '{name}'")
+        value = file.attrs[name]
+        value = value.decode(TEXT, "replace") if isinstance(value, bytes) else value
+        value = int(value) if isinstance(value, np.integer) else value
+        if not isinstance(value, kind):
+            raise ShardError(
+                f"{origin}: attribute '{name}' must be {kind.__name__}, got {type(value).__name__}"
+            )
+        attributes[name] = value
+    return attributes
+
+
+def _check_version(version: Any, origin: str) -> None:
+    if not isinstance(version, (int, np.integer)) or version != SCHEMA_VERSION:
+        newer = isinstance(version, (int, np.integer)) and version > SCHEMA_VERSION
+        raise ShardError(
+            f"{origin}: written with {'a newer' if newer else 'an unknown'} schema version {version}; "
+            f"this program reads version {SCHEMA_VERSION}"
+        )
+
+
+def _data_set(file: Any, data_set: DataSet, origin: str) -> Any:
+    """The stored data set, with the right type and number of axes."""
+    stored = file.get(data_set.name)
+    if not isinstance(stored, h5py.Dataset):
+        raise ShardError(f"{origin}: missing data set '{data_set.name}'")
+    if not data_set.accepts(stored.dtype):
+        raise ShardError(
+            f"{origin}: data set '{data_set.name}' must have type {data_set.dtype}, got {stored.dtype}"
+        )
+    if stored.ndim != 1 + len(data_set.shape):
+        raise ShardError(
+            f"{origin}: data set '{data_set.name}' must have {1 + len(data_set.shape)} axes, got {stored.ndim}"
+        )
+    return stored
+
+
+def _check_storage(stored: Any, name: str, origin: str) -> None:
+    """Refuse data outside the file, filters that need a plugin, and chunks that were never written."""
+    if stored.is_virtual or stored.external:
+        raise ShardError(f"{origin}: data set '{name}' keeps its data in another file")
+    properties = stored.id.get_create_plist()
+    for i in range(properties.get_nfilters()):
+        code, _, _, label = properties.get_filter(i)
+        if code not in _PLAIN_FILTERS:
+            filter_name = label.decode("ascii", "replace")
+            raise ShardError(
+                f"{origin}: data set '{name}' uses filter {code} {filter_name}, which needs a plugin"
+            )
+    if stored.chunks is not None:
+        grid = -(-np.array(stored.shape) // np.array(stored.chunks))
+        expected, written = int(np.prod(grid)), stored.id.get_num_chunks()
+    else:
+        expected, written = 1, int(stored.id.get_storage_size() > 0)
+    if written < expected:
+        raise ShardError(
+            f"{origin}: data set '{name}' holds {written} of {expected} chunks: it is not complete"
+        )

@@ -1,0 +1,119 @@
+"""Write one shard: whole or not at all, and the same bytes for the same samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from focalsim.errors import OutputError
+from focalsim.sample import Sample
+from focalsim.shards.files import ForgivingFile, commit, partial_path
+from focalsim.shards.schema import ATTRIBUTES, DATA_SETS, TEXT, DataSet, Dims
+
+# A fixed range of file versions (HDF5 1.8 and later read it), so that the bytes follow no library's default.
+_LIBVER = ("v108", "v108")
+
+
+class ShardWriter:
+    """Context manager that writes ``samples`` samples into ``path``, in order.
+
+    The file is written beside its place as ``*.partial``, synced and renamed when the block ends well; a
+    block that fails leaves nothing. ``attributes`` are those of
+    :data:`focalsim.shards.schema.ATTRIBUTES`; S, H, W are taken from the first sample.
+
+    Raises OutputError where the disk refuses, ValueError where a sample does not fit the shard.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], samples: int, attributes: Mapping[str, Any]) -> None:
+        if set(attributes) != set(ATTRIBUTES):
+            raise ValueError(f"attributes must be {sorted(ATTRIBUTES)}, got {sorted(attributes)}")
+        self.path = Path(path)
+        self._attributes = attributes
+        self._samples = samples
+        self._written = 0
+        self._dims: Dims = (0, 0, 0)
+        self._columns: dict[str, list[Any]] = {d.name: [] for d in DATA_SETS if not d.is_map}
+
+    def __enter__(self) -> ShardWriter:
+        try:
+            self._disk = ForgivingFile(partial_path(self.path))
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+        self._file: Any = h5py.File(self._disk, "w", libver=_LIBVER)
+        for name, (kind, _) in ATTRIBUTES.items():
+            value = self._attributes[name]
+            self._file.attrs[name] = np.int64(value) if kind is int else value
+        return self
+
+    def write(self, sample: Sample) -> None:
+        """Append one sample."""
+        if self._written == self._samples:
+            raise ValueError(f"{self.path}: planned for {self._samples} samples, got another")
+        if self._written == 0:
+            slices, height, width = sample.images.shape[:3]
+            self._dims = (slices, height, width)
+            for data_set in DATA_SETS:
+                if data_set.is_map:
+                    self._create(data_set, data_set.dtype)
+        for data_set in DATA_SETS:
+            value = sample[data_set.name]
+            expected = data_set.sample_shape(self._dims)
+            if np.shape(value) != expected:
+                raise ValueError(
+                    f"sample {sample.sample_index}: {data_set.name} must have shape {expected}, "
+                    f"got {np.shape(value)}"
+                )
+            if data_set.is_map:
+                self._file[data_set.name][self._written] = value
+            else:
+                self._columns[data_set.name].append(value)
+        self._written += 1
+        self._disk.check()
+
+    def __exit__(self, exc_type: object, *exc: object) -> None:
+        try:
+            try:
+                if exc_type is None:
+                    self._finish()
+            finally:
+                self._file.close()
+            if exc_type is None:
+                self._disk.check()
+                try:
+                    commit(self._disk.fileno(), self.path)
+                except OSError as error:
+                    raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+        finally:
+            self._disk.close()
+            # Still there only where the shard was not committed.
+            partial_path(self.path).unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Write the small data sets, one chunk each: all their rows are known only now."""
+        if self._written != self._samples:
+            raise ValueError(f"{self.path}: planned for {self._samples} samples, got {self._written}")
+        for data_set in DATA_SETS:
+            if data_set.is_map:
+                continue
+            values = self._columns[data_set.name]
+            if data_set.dtype == TEXT:
+                values = [text.encode(TEXT) for text in values]
+                dtype = h5py.string_dtype(TEXT, max(1, max(len(text) for text in values)))
+                self._create(data_set, dtype)[...] = np.array(values, dtype)
+            else:
+                self._create(data_set, data_set.dtype)[...] = np.array(values, data_set.dtype)
+
+    def _create(self, data_set: DataSet, dtype: Any) -> Any:
+        return self._file.create_dataset(
+            data_set.name,
+            shape=(self._samples, *data_set.sample_shape(self._dims)),
+            dtype=dtype,
+            chunks=data_set.chunks(self._samples, self._dims),
+            fletcher32=True,
+            track_times=False,
+        )
