@@ -30,7 +30,11 @@ class SourceError(FocalsimError, OSError):
 
 
 class FrameError(SourceError):
-    """One frame of a source that cannot be used; callers may skip it and count it."""
+    """One frame of a source that cannot be used; callers may skip it and count it by ``reason``."""
+
+    def __init__(self, message: str, reason: str = "unreadable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RenderError(FocalsimError, ValueError):

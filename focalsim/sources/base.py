@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -42,3 +44,45 @@ class Source(Protocol):
 
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:
         """Read (or make) one frame at its own resolution. Raises FrameError where it cannot be used."""
+
+
+class FileSource(ABC):
+    """A source read from files. Subclasses are the entries of ``focalsim.sources.SOURCE_FORMATS``.
+
+    Frames are read anew at each call and no file stays open, so one object serves any number of processes.
+    """
+
+    format: ClassVar[str]
+    description: ClassVar[str]  # one line for ``--help``
+    name: str
+    license: str
+    attribution: str
+    depth_assumption: str = ""  # what was assumed about the unit of the depth; empty where it is known
+
+    @abstractmethod
+    def __init__(self, path: Path, depth_scale: float | None) -> None:
+        """Open ``path``; ``depth_scale`` is the number of stored units per metre, None = the format's own.
+
+        Raises SourceError where nothing can be read from ``path``, ConfigError where the format knows its unit.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def detects(path: Path) -> bool:
+        """Whether ``path``, which exists, has the layout of this format."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def frame_id(self, index: int) -> str: ...
+
+    @abstractmethod
+    def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene: ...
+
+    @abstractmethod
+    def content_digest(self, index: int) -> str:
+        """sha256 over everything that decides what :meth:`load` returns for this frame.
+
+        Raises FrameError where the frame cannot be read.
+        """
