@@ -1,0 +1,78 @@
+"""Hashes and band-limited value noise, the ground of all procedural texture (Perlin 1985; Musgrave 1994, fBm)."""
+
+from __future__ import annotations
+
+from math import floor
+
+from numba import njit
+
+MAX_OCTAVES = 8
+_LACUNARITY = 2.03
+
+
+@njit(cache=True, nogil=True)
+def hash01(ix: int, iy: int, iz: int, seed: int) -> float:
+    """Uniform number in [0, 1) of an integer lattice point."""
+    h = ix * 374761393 + iy * 668265263 + iz * 1440662683 + seed * 974634877
+    h = ((h ^ (h >> 15)) & 0xFFFFFFFF) * 2246822519
+    h = ((h ^ (h >> 13)) & 0xFFFFFFFF) * 3266489917
+    return float((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
+
+
+@njit(cache=True, nogil=True)
+def value_noise(x: float, y: float, z: float, seed: int) -> float:
+    """Smoothly interpolated lattice noise in [-1, 1], one cell per unit."""
+    fx, fy, fz = floor(x), floor(y), floor(z)
+    ix, iy, iz = int(fx), int(fy), int(fz)
+    tx, ty, tz = x - fx, y - fy, z - fz
+    tx = tx * tx * (3.0 - 2.0 * tx)
+    ty = ty * ty * (3.0 - 2.0 * ty)
+    tz = tz * tz * (3.0 - 2.0 * tz)
+    a0, a1 = hash01(ix, iy, iz, seed), hash01(ix + 1, iy, iz, seed)
+    b0, b1 = hash01(ix, iy + 1, iz, seed), hash01(ix + 1, iy + 1, iz, seed)
+    c0, c1 = hash01(ix, iy, iz + 1, seed), hash01(ix + 1, iy, iz + 1, seed)
+    d0, d1 = hash01(ix, iy + 1, iz + 1, seed), hash01(ix + 1, iy + 1, iz + 1, seed)
+    a, b = a0 + tx * (a1 - a0), b0 + tx * (b1 - b0)
+    c, d = c0 + tx * (c1 - c0), d0 + tx * (d1 - d0)
+    front, back = a + ty * (b - a), c + ty * (d - c)
+    return 2.0 * (front + tz * (back - front)) - 1.0
+
+
+@njit(cache=True, nogil=True)
+def fbm_bands(
+    x: float, y: float, z: float, gain: float, footprint: float, seed: int
+) -> tuple[float, float]:
+    """Fractal noise split into (its first three octaves, the finer rest), each roughly in [-1, 1].
+
+    Octaves whose cells approach ``footprint`` (the pixel's width in cells of the first octave) fade out: the
+    average of such noise over the pixel is near zero, and a point sample of it would alias.
+    """
+    coarse, fine = 0.0, 0.0
+    frequency, amplitude = 1.0, 1.0
+    for octave in range(MAX_OCTAVES):
+        width = frequency * footprint
+        if width > 0.7:
+            break
+        fade = 1.0 if width < 0.35 else (0.7 - width) / 0.35
+        value = fade * amplitude * value_noise(x, y, z, seed + octave)
+        if octave < 3:
+            coarse += value
+        else:
+            fine += value
+        # Turning the axes between octaves hides the lattice.
+        turned = 0.8 * y - 0.6 * x
+        x, y, z = (
+            _LACUNARITY * (0.8 * x + 0.6 * y) + 17.3,
+            _LACUNARITY * (0.88 * turned + 0.475 * z) - 5.1,
+            _LACUNARITY * (0.88 * z - 0.475 * turned) + 9.7,
+        )
+        frequency *= _LACUNARITY
+        amplitude *= gain
+    return coarse / (1.0 + gain + gain * gain), fine / (gain * gain * gain * 2.0 + 1e-9)
+
+
+@njit(cache=True, nogil=True)
+def smoothstep(low: float, high: float, x: float) -> float:
+    """0 below ``low``, 1 above ``high``, cubic between."""
+    t = min(max((x - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
