@@ -29,12 +29,12 @@ def commit(descriptor: int, path: Path) -> None:
         os.close(folder)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file atomically. Raises OutputError; then the old file, if any, still stands."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file atomically. Raises OutputError; then the old file, if any, still stands."""
     partial = partial_path(path)
     try:
         with open(partial, "wb") as stream:
-            stream.write(text.encode("utf-8"))
+            stream.write(data)
             stream.flush()
             commit(stream.fileno(), path)
     except OSError as error:

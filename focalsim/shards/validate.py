@@ -98,7 +98,8 @@ def _data_set(file: Any, data_set: DataSet, origin: str) -> Any:
         )
     if stored.ndim != 1 + len(data_set.shape):
         raise ShardError(
-            f"{origin}: data set '{data_set.name}' must have {1 + len(data_set.shape)} axes, got {stored.ndim}"
+            f"{origin}: data set '{data_set.name}' must have {1 + len(data_set.shape)} axes, "
+            f"got {stored.ndim}"
         )
     return stored
 

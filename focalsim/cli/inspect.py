@@ -1,0 +1,65 @@
+"""``focalsim inspect``: what a shard or a bundle holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from focalsim.cli.options import PATH
+
+
+@click.command()
+@click.argument("shard", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+def inspect(shard: Path, as_json: bool) -> None:
+    """Show what SHARD (a shard file, or the folder of a bundle) holds."""
+    from focalsim.shards import describe_bundle, describe_shard
+
+    is_bundle = shard.is_dir()
+    described = describe_bundle(shard) if is_bundle else describe_shard(shard)
+    if as_json:
+        click.echo(json.dumps(described, indent=1, ensure_ascii=False))
+        return
+    for key, value in (_bundle_rows if is_bundle else _shard_rows)(described):
+        click.echo(f"{key:<16}{value}")
+
+
+def _shard_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
+    focus = ", ".join(f"{s:.3g}" for s in d["focus_distance_m"])
+    rows = [
+        ("shard", f"{d['path']} ({d['bytes'] / 1e6:.1f} MB, schema {d['schema_version']})"),
+        ("samples", f"{d['samples']} of {d['slices']} slices, {d['width']} x {d['height']} px"),
+        ("focus (first)", f"{focus} m"),
+        ("phones", ", ".join(f"{name} ({n})" for name, n in d["phones"].items())),
+        ("source", f"{d['config']['source']}, {d['source_frames']} frames"),
+        ("license", f"{d['license']}; {d['attribution']}"),
+        ("seed", str(d["seed"])),
+        ("focalsim", d["focalsim_version"]),
+        ("config sha256", d["config_sha256"]),
+    ]
+    for name, s in d["data_sets"].items():
+        checked = "fletcher32" if s["fletcher32"] else "no checksum"
+        shape = " x ".join(map(str, s["shape"]))
+        stored = f"{s['compression'] or 'uncompressed'}, {checked}"
+        rows.append((f"  {name:<20}", f"{shape:<26}{s['dtype']:<9}{stored}"))
+    return rows
+
+
+def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
+    config, totals = d["config"], d["totals"]
+    return [
+        ("bundle", f"{d['path']} ({d['state']}, schema {d['schema_version']})"),
+        ("samples", f"{totals['samples']} of {config['samples']}, {config['slices']} slices, "
+                    f"{config['width']} x {config['height']} px"),
+        ("shards", f"{totals['shards']} of {len(d['shards'])}, {totals['bytes'] / 1e6:.1f} MB"),
+        ("focus", f"{config['far_m']:g} to {config['near_m']:g} m"),
+        ("phones", ", ".join(phone["name"] for phone in config["phones"])),
+        ("source", f"{config['source']}, {len(d['skipped_frames'])} frames skipped"),
+        ("license", f"{d['license']}; {d['attribution']}"),
+        ("seed", str(config["seed"])),
+        ("made with", ", ".join(f"{name} {version}" for name, version in d["made_with"].items())),
+        ("config sha256", d["config_sha256"]),
+    ]  # fmt: skip

@@ -1,0 +1,113 @@
+"""Options and parameter types that commands share; defaults are those of ``RenderConfig``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from focalsim.config import DEPTH_POLICIES, RenderConfig
+
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RenderConfig)}
+
+
+class SizeParam(click.ParamType[tuple[int, int]]):
+    """``WIDTHxHEIGHT`` in pixels, as (width, height)."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value)
+        if match is None or 0 in (int(match[1]), int(match[2])):
+            self.fail(f"{value!r} is not a size: expected WIDTHxHEIGHT in pixels, as in 352x224", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+PATH = click.Path(path_type=Path)
+
+shards_arg = click.argument("shards", nargs=-1, required=True, type=PATH, metavar="SHARD...")
+phone_opt = click.option(
+    "--phone",
+    "phones",
+    multiple=True,
+    default=("pixel4",),
+    show_default=True,
+    metavar="NAME|FILE|all",
+    help="Phone profile, or the path of a .toml file. May be repeated; each sample then draws one.",
+)
+samples_opt = click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help=f"Number of stacks. [default: the source's usable frames, or {DEFAULTS['samples']} made scenes]",
+)
+seed_opt = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=DEFAULTS["seed"],
+    show_default=True,
+    help="Root of all draws.",
+)
+size_opt = click.option(
+    "--size",
+    type=SizeParam(),
+    default=f"{DEFAULTS['width']}x{DEFAULTS['height']}",
+    show_default=True,
+    help="Size of the images in pixels.",
+)
+slices_opt = click.option(
+    "--slices",
+    type=click.IntRange(min=1),
+    default=DEFAULTS["slices"],
+    show_default=True,
+    help="Slices in a stack, focused uniformly in 1/distance.",
+)
+near_opt = click.option(
+    "--near",
+    type=float,
+    default=DEFAULTS["near_m"],
+    show_default=True,
+    help="Nearest focus distance in metres.",
+)
+far_opt = click.option(
+    "--far",
+    type=float,
+    default=DEFAULTS["far_m"],
+    show_default=True,
+    help="Farthest focus distance in metres.",
+)
+shard_size_opt = click.option(
+    "--shard-size",
+    type=click.IntRange(min=1),
+    default=DEFAULTS["shard_size"],
+    show_default=True,
+    help="Samples in one shard.",
+)
+workers_opt = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that render; the result does not depend on it. [default: the CPUs available]",
+)
+depth_opt = click.option(
+    "--depth",
+    type=click.Choice(DEPTH_POLICIES),
+    default=DEFAULTS["depth"],
+    show_default=True,
+    help="Keep the source's metres, fit every scene into the focus range, or fit only those outside it.",
+)
+max_holes_opt = click.option(
+    "--max-holes",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=DEFAULTS["max_holes"],
+    show_default=True,
+    help="Skip frames in which a larger part of the pixels has no depth.",
+)
+match_fov_opt = click.option(
+    "--match-fov", is_flag=True, help="Crop frames of known intrinsics to the phone's field of view."
+)

@@ -1,0 +1,119 @@
+"""``focalsim render``: focal stacks into a bundle."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from focalsim.cli import options as opt
+
+
+@click.command()
+@click.argument("source", required=False, type=opt.PATH)
+@opt.phone_opt
+@click.option("--out", type=opt.PATH, default="shards", show_default=True, help="Folder of the bundle.")
+@opt.samples_opt
+@opt.seed_opt
+@opt.size_opt
+@opt.slices_opt
+@opt.near_opt
+@opt.far_opt
+@opt.shard_size_opt
+@opt.workers_opt
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
+@click.option("--resume", is_flag=True, help="Finish a bundle that an earlier run has begun.")
+@click.option("--source-format", metavar="NAME", help="Kind of SOURCE. [default: detected]")
+@click.option(
+    "--depth-scale",
+    type=float,
+    metavar="UNITS",
+    help="Stored depth units per metre, where SOURCE does not say.",
+)
+@opt.depth_opt
+@opt.max_holes_opt
+@opt.match_fov_opt
+@click.option("--textures", type=opt.PATH, help="Folder of photos to texture made scenes with.")
+def render(source: Path | None, **given: Any) -> None:
+    """Render focal stacks from SOURCE, or from made-up scenes.
+
+    SOURCE is RGB-D data of a known kind; without it the program makes scenes of its own. The same options
+    and seed give the same bytes, whatever the number of workers.
+    """
+    if given["overwrite"] and given["resume"]:
+        raise click.UsageError("--overwrite and --resume exclude each other")
+
+    from focalsim.config import RenderConfig
+    from focalsim.job import plan_job
+    from focalsim.pipeline import render_bundle
+    from focalsim.shards.bundle import check_output
+    from focalsim.sources import open_source
+
+    width, height = given["size"]
+    config = RenderConfig(
+        phones=_phones(given["phones"]),
+        seed=given["seed"],
+        width=width,
+        height=height,
+        slices=given["slices"],
+        near_m=given["near"],
+        far_m=given["far"],
+        shard_size=given["shard_size"],
+        depth=given["depth"],
+        max_holes=given["max_holes"],
+        match_fov=given["match_fov"],
+    )
+    opened = open_source(
+        source,
+        source_format=given["source_format"],
+        depth_scale=given["depth_scale"],
+        textures=given["textures"],
+    )
+    out = given["out"]
+    check_output(out, resume=given["resume"], overwrite=given["overwrite"])
+    started = time.monotonic()
+    try:
+        job = plan_job(config, opened, given["samples"])
+        for line in (getattr(opened, "depth_assumption", ""), job.summary):
+            if line:
+                click.echo(line, err=True)
+        report = render_bundle(
+            job,
+            out,
+            workers=given["workers"] or len(os.sched_getaffinity(0)),
+            resume=given["resume"],
+            overwrite=given["overwrite"],
+            progress=True,
+        )
+    except KeyboardInterrupt:
+        raise click.ClickException(f"interrupted; finish {out} with the same command and --resume") from None
+    _summarise(report, out, time.monotonic() - started)
+    click.echo(out)
+
+
+def _phones(names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    from focalsim.camera import list_profiles, load_profile
+
+    wanted = [name for given in names for name in (list_profiles() if given == "all" else [given])]
+    return tuple(load_profile(name).to_dict() for name in dict.fromkeys(wanted))
+
+
+def _summarise(report: Any, out: Path, seconds: float) -> None:
+    config, shards = report.manifest.config, report.manifest.shards
+    scaled = [scale for scale in report.depth_scales if scale != 1]
+    if scaled:
+        click.echo(
+            f"depth scaled to fit {config.near_m:g}-{config.far_m:g} m: {len(scaled)} of "
+            f"{report.rendered} samples, factors {min(scaled):.3g}..{max(scaled):.3g}",
+            err=True,
+        )
+    kept = config.samples - report.rendered
+    click.echo(
+        f"{report.rendered} samples rendered{f', {kept} kept' if kept else ''}: {seconds:.1f} s, "
+        f"{report.rendered / max(seconds, 1e-9):.2f} samples/s, {len(shards)} shards, "
+        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {out}",
+        err=True,
+    )

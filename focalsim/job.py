@@ -1,0 +1,163 @@
+"""A rendering job: what every sample of a bundle is made of, decided before the first one is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.camera import PhoneProfile, draw_camera, focus_schedule_m, sensor_distance_m
+from focalsim.color import linear_to_srgb
+from focalsim.config import RenderConfig
+from focalsim.errors import ConfigError, FocalsimError
+from focalsim.rng import sample_rng
+from focalsim.sample import Sample
+from focalsim.sources import FrameRequest, Source
+
+REFERENCE_SLICE = -1  # depth and all-in-focus image have the geometry of the nearest slice
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A complete config, the source it was made for, and the frames of the source that can be used.
+
+    Pickles, so that every worker process has its own. ``skipped`` are (source_id, reason) of the other frames.
+    """
+
+    config: RenderConfig
+    source: Source
+    usable: Sequence[int]
+    skipped: tuple[tuple[str, str], ...] = ()
+    summary: str = ""
+
+    @property
+    def profiles(self) -> list[PhoneProfile]:
+        """The phones that samples are drawn from."""
+        return [PhoneProfile(**phone) for phone in self.config.phones]
+
+    @property
+    def focus_distances_m(self) -> NDArray[np.float64]:
+        """Focus distances (S,), far to near."""
+        return focus_schedule_m(self.config.near_m, self.config.far_m, self.config.slices)
+
+    def request(self, profile: PhoneProfile) -> FrameRequest:
+        """What ``profile`` asks of a frame. The frame is the view of the farthest slice."""
+        farthest_m = self.focus_distances_m[0]
+        v_ref = float(sensor_distance_m(profile.focal_length_m, farthest_m))
+        return FrameRequest(
+            width=self.config.width,
+            height=self.config.height,
+            near_m=self.config.near_m,
+            far_m=self.config.far_m,
+            focal_over_width=v_ref / profile.sensor_width_m,
+        )
+
+
+def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -> Job:
+    """Survey ``source`` and complete ``config`` by what was found; ``samples`` None = every usable frame once.
+
+    A source without end takes None as the ``samples`` of ``config``.
+
+    Raises SourceError where no frame is usable, ConfigError for phones that cannot be told apart.
+    """
+    from focalsim.sources.survey import source_digest, survey
+
+    names = [phone["name"] for phone in config.phones]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"a bundle needs phones of different names, got {', '.join(names) or 'none'}")
+    draft = Job(config, source, ())
+    found = survey(
+        source,
+        [draft.request(profile) for profile in draft.profiles],
+        max_holes=config.max_holes,
+        match_fov=config.match_fov,
+        limit=samples,
+    )
+    endless = isinstance(found.usable, range)
+    config = replace(
+        config,
+        source=source.name,
+        source_format=source.format,
+        source_digest=source_digest(source, () if endless else found.usable),
+        samples=samples or (config.samples if endless else len(found.usable)),
+    )
+    # The messages of skipped frames may hold paths of this machine, which a manifest must not.
+    skipped = tuple((name, reason) for reason, frames in found.skipped.items() for name in frames)
+    return Job(config, source, found.usable, skipped, found.summary())
+
+
+def render_sample(job: Job, index: int) -> Sample:
+    """Sample ``index`` of the bundle; depends on nothing but its arguments.
+
+    Raises FocalsimError that names the sample and its frame.
+    """
+    frame = job.usable[index % len(job.usable)]
+    try:
+        return _render(job, index, frame)
+    except FocalsimError as error:
+        # Errors must cross processes, which those with arguments of their own do not.
+        raise FocalsimError(f"sample {index}, frame {job.source.frame_id(frame)}: {error}") from None
+    except Exception as error:
+        name = job.source.frame_id(frame)
+        raise RuntimeError(f"sample {index}, frame {name}: {type(error).__name__}: {error}") from error
+
+
+def _render(job: Job, index: int, frame: int) -> Sample:
+    from focalsim.render import render_stack, warp_frame
+    from focalsim.sources.prepare import prepare_scene
+
+    config = job.config
+    rng = sample_rng(config.seed, index, "camera")
+    profile = job.profiles[rng.integers(len(config.phones))]
+    camera = draw_camera(profile, job.focus_distances_m, config.width, rng)
+    request = job.request(profile)
+    prepared = prepare_scene(
+        job.source.load(frame, request, sample_rng(config.seed, index, "scene")),
+        request,
+        max_holes=config.max_holes,
+        depth_policy=config.depth,
+        match_fov=config.match_fov,
+    )
+    scene, size = prepared.scene, (config.width, config.height)
+    stack = render_stack(
+        scene.rgb_linear,
+        scene.depth_m,
+        focal_length_m=camera.focal_length_m,
+        f_number=camera.f_number,
+        sensor_width_m=camera.sensor_width_m,
+        focus_distances_m=camera.focus_distances_m,
+        magnification=camera.magnification,
+        principal_point_px=camera.principal_point_px,
+        valid=scene.valid,
+        hidden_rgb_linear=scene.hidden_rgb_linear,
+        hidden_depth_m=scene.hidden_depth_m,
+        output_size=size,
+    )
+    sharp, depth_m, valid = warp_frame(
+        scene.rgb_linear,
+        scene.depth_m,
+        scene.valid,
+        magnification=float(camera.magnification[REFERENCE_SLICE]),
+        principal_point_px=camera.principal_point_px[REFERENCE_SLICE],
+        output_size=size,
+    )
+    magnification, shift_px = camera.relative_to(REFERENCE_SLICE)
+    return Sample(
+        images=linear_to_srgb(stack),
+        all_in_focus=linear_to_srgb(sharp),
+        depth_m=np.where(valid, depth_m, np.float32(0)),
+        valid=valid,
+        focus_distance_m=camera.focus_distances_m.astype(np.float32),
+        magnification=magnification.astype(np.float32),
+        principal_point_px=shift_px.astype(np.float32),
+        fov_error=camera.fov_error.astype(np.float32),
+        focal_length_m=camera.focal_length_m,
+        f_number=camera.f_number,
+        sensor_width_m=camera.sensor_width_m,
+        phone=profile.name,
+        source_id=scene.source_id,
+        depth_scale=prepared.depth_scale,
+        sample_index=index,
+    )

@@ -1,0 +1,119 @@
+"""A contact sheet: what samples look like, at a glance, with the numbers that belong to the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.sample import Sample
+
+Image = NDArray[np.uint8]
+
+CELL_WIDTH_PX = 256
+COLUMNS = 6
+_MARGIN = 8
+_CAPTION = 22
+_HEADER = 30
+_BAR_WIDTH = 14
+_BACKGROUND = (24, 24, 24)
+_INK = (235, 235, 235)
+_INVALID = (90, 90, 90)
+
+
+def contact_sheet(samples: Sequence[Sample]) -> Image:
+    """One block per sample: all-in-focus image, depth with its scale, the slices with their focus.
+
+    Returns (H, W, 3) uint8 sRGB. Raises ValueError for no samples.
+    """
+    if not samples:
+        raise ValueError("a contact sheet needs at least one sample")
+    return np.concatenate([_block(sample) for sample in samples])
+
+
+def colour_depth(
+    depth_m: NDArray[np.float32], valid: NDArray[np.bool_], near_m: float, far_m: float
+) -> Image:
+    """Depth as colours, uniform in 1/depth: red at ``near_m``, blue at ``far_m``, grey where not valid."""
+    inverse = 1.0 / np.where(valid, depth_m, far_m)
+    share = (inverse - 1.0 / far_m) / max(1.0 / near_m - 1.0 / far_m, 1e-9)
+    colours = _colours(share)
+    colours[~valid] = _INVALID
+    return colours
+
+
+def _colours(share: NDArray[np.floating]) -> Image:
+    codes = np.clip(np.rint(share * 255), 0, 255).astype(np.uint8)
+    bgr = cv2.applyColorMap(np.atleast_2d(codes), cv2.COLORMAP_TURBO)
+    return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def _block(sample: Sample) -> Image:
+    cells = [_cell(sample.all_in_focus, "all in focus"), _depth_cell(sample)]
+    for image, focus_m in zip(sample.images, sample.focus_distance_m, strict=True):
+        cells.append(_cell(image, f"focus {focus_m:.3g} m"))
+    height, width = cells[0].shape[:2]
+    rows = -(-len(cells) // COLUMNS)
+    sheet_width = COLUMNS * (width + _MARGIN) + _MARGIN
+    sheet = _blank(_HEADER + rows * (height + _MARGIN), sheet_width)
+    _text(sheet, _title(sample), _MARGIN, _HEADER - 9)
+    for i, cell in enumerate(cells):
+        y = _HEADER + (i // COLUMNS) * (height + _MARGIN)
+        x = _MARGIN + (i % COLUMNS) * (width + _MARGIN)
+        sheet[y : y + height, x : x + width] = cell
+    return sheet
+
+
+def _title(sample: Sample) -> str:
+    scaled = "" if sample.depth_scale == 1 else f", depth x {sample.depth_scale:.3g}"
+    return (
+        f"sample {sample.sample_index}: {sample.phone} (f {sample.focal_length_m * 1e3:.3g} mm, "
+        f"f/{sample.f_number:.2g}), {sample.source_id}{scaled}"
+    )
+
+
+def _cell(image: Image, caption: str) -> Image:
+    """A picture at the sheet's width with its caption below."""
+    height = max(1, round(image.shape[0] * CELL_WIDTH_PX / image.shape[1]))
+    shrinks = image.shape[1] > CELL_WIDTH_PX
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    cell = _blank(height + _CAPTION, CELL_WIDTH_PX)
+    cell[:height] = cv2.resize(image, (CELL_WIDTH_PX, height), interpolation=method)
+    _text(cell, caption, 2, height + 16)
+    return cell
+
+
+def _depth_cell(sample: Sample) -> Image:
+    """Coloured depth with a bar beside it, over the sample's range less its outermost percent."""
+    known = sample.depth_m[sample.valid]
+    if known.size == 0:
+        return _cell(np.full_like(sample.all_in_focus, _INVALID[0]), "depth: unknown")
+    near_m, far_m = (float(q) for q in np.percentile(known, [1, 99]))
+    cell = _cell(
+        colour_depth(sample.depth_m, sample.valid, near_m, far_m),
+        f"depth {near_m:.3g} to {far_m:.3g} m ({sample.valid.mean():.0%} known)",
+    )
+    height = cell.shape[0] - _CAPTION
+    bar = _colours(np.linspace(0, 1, height)[:, None].repeat(_BAR_WIDTH, axis=1))
+    cell[:height, -_BAR_WIDTH:] = bar
+    cell[:height, -_BAR_WIDTH - 2 : -_BAR_WIDTH] = _BACKGROUND
+    # Ticks uniform in 1/depth, as the colours are.
+    for share in (0.0, 0.5, 1.0):
+        depth_m = 1.0 / (1.0 / far_m + share * (1.0 / near_m - 1.0 / far_m))
+        y = round(14 + share * (height - 20))
+        _text(cell, f"{depth_m:.2g}", CELL_WIDTH_PX - _BAR_WIDTH - 42, y, outlined=True)
+    return cell
+
+
+def _blank(height: int, width: int) -> Image:
+    return np.full((height, width, 3), _BACKGROUND, np.uint8)
+
+
+def _text(image: Image, text: str, x: int, y: int, outlined: bool = False) -> None:
+    """Draw text, its baseline's left end at (x, y). The font has ASCII only; the rest becomes '?'."""
+    plain = text.encode("ascii", "replace").decode()
+    if outlined:
+        cv2.putText(image, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, _BACKGROUND, 3, cv2.LINE_AA)
+    cv2.putText(image, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, _INK, 1, cv2.LINE_AA)

@@ -1,0 +1,67 @@
+"""Say what a shard or a bundle holds, as plain values that go into JSON or onto the screen."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from focalsim.shards.manifest import read_manifest
+from focalsim.shards.reader import ShardReader
+from focalsim.shards.schema import DATA_SETS
+
+
+def describe_shard(path: Path) -> dict[str, Any]:
+    """Sizes, attributes, data sets and the ranges of the small ones. Raises ShardError; reads no pixels."""
+    with ShardReader(path) as reader:
+        columns = {d.name: reader.column(d.name) for d in DATA_SETS if not d.is_map}
+        ranges = {
+            name: [float(values.min()), float(values.max())]
+            for name, values in columns.items()
+            if values.dtype.kind in "fi"
+        }
+        with h5py.File(path, "r") as file:
+            data_sets = {d.name: _storage(file[d.name], d.meaning) for d in DATA_SETS}
+        n, slices, height, width = data_sets["images"]["shape"][:4]
+        return {
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            "schema_version": reader.schema_version,
+            "focalsim_version": reader.focalsim_version,
+            "samples": n,
+            "slices": slices,
+            "height": height,
+            "width": width,
+            "reference_slice": reader.reference_slice,
+            "seed": reader.seed,
+            "license": reader.license,
+            "attribution": reader.attribution,
+            "phones": dict(sorted(Counter(columns["phone"].tolist()).items())),
+            "source_frames": len(set(columns["source_id"].tolist())),
+            "focus_distance_m": columns["focus_distance_m"][0].tolist(),
+            "ranges": ranges,
+            "data_sets": data_sets,
+            "config": json.loads(reader.config.to_json()),
+            "config_sha256": reader.config.fingerprint,
+        }
+
+
+def describe_bundle(folder: Path) -> dict[str, Any]:
+    """The manifest as plain values. Raises ShardError."""
+    described: dict[str, Any] = json.loads(read_manifest(folder).to_json())
+    return {"path": str(folder), **described}
+
+
+def _storage(data_set: Any, meaning: str) -> dict[str, Any]:
+    return {
+        "shape": list(data_set.shape),
+        "dtype": str(data_set.dtype),
+        "chunks": list(data_set.chunks) if data_set.chunks else None,
+        "compression": data_set.compression,
+        "fletcher32": data_set.fletcher32,
+        "stored_bytes": data_set.id.get_storage_size(),
+        "meaning": meaning,
+    }

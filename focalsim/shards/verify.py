@@ -1,0 +1,131 @@
+"""Verify shards and bundles: hashes, checksums, and values that a camera could have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from focalsim.errors import ShardError
+from focalsim.sample import Sample
+from focalsim.shards.files import PARTIAL, sha256_of
+from focalsim.shards.manifest import MANIFEST_NAME, ShardEntry, read_manifest
+from focalsim.shards.reader import ShardReader
+from focalsim.shards.schema import DATA_SETS
+
+Tick = Callable[[], None]
+
+
+def verify_bundle(folder: Path, tick: Tick = lambda: None) -> Iterator[str]:
+    """Problems of a bundle and of every shard in it, each as one line; none for a good one.
+
+    ``tick`` is called after each sample read.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except ShardError as error:
+        yield str(error)
+        return
+    if not manifest.complete:
+        yield f"{folder}: the bundle is incomplete; finish it with --resume"
+    listed = {entry.file for entry in manifest.shards}
+    for path in sorted(folder.glob("*.h5*")):
+        if path.name.endswith(PARTIAL):
+            yield f"{path}: left over from a run that did not finish"
+        elif path.name not in listed:
+            yield f"{path}: not in the manifest"
+    following = 0
+    for entry in manifest.shards:
+        if entry.first_sample != following or entry.samples < 1:
+            yield f"{folder / MANIFEST_NAME}: sample range of {entry.file} does not follow the one before"
+        following = entry.first_sample + entry.samples
+        if entry.complete:
+            yield from verify_shard(folder / entry.file, entry, tick)
+    if following != manifest.config.samples:
+        planned = manifest.config.samples
+        yield f"{folder / MANIFEST_NAME}: lists {following} samples, the config asks for {planned}"
+
+
+def verify_shard(path: Path, entry: ShardEntry | None = None, tick: Tick = lambda: None) -> Iterator[str]:
+    """Problems of one shard, each as one line; ``entry`` is what a manifest says of it."""
+    try:
+        if entry is not None and path.is_file() and sha256_of(path) != entry.sha256:
+            yield f"{path}: sha256 differs from the manifest's: the file has been changed"
+        reader = ShardReader(path)
+    except OSError as error:
+        yield str(error)
+        return
+    with reader:
+        yield from _unchecked_data_sets(path)
+        yield from _indices(reader, entry)
+        for i in range(len(reader)):
+            try:
+                sample = reader[i]
+            except ShardError as error:
+                yield str(error)
+            else:
+                for problem in sample_problems(sample, reader.reference_slice):
+                    yield f"{path}: sample {i}: {problem}"
+            tick()
+
+
+def find_entry(path: Path) -> ShardEntry | None:
+    """What the manifest beside a shard says of it; None where there is no manifest or it does not list it."""
+    if not (path.parent / MANIFEST_NAME).exists():
+        return None
+    entries = {entry.file: entry for entry in read_manifest(path.parent).shards if entry.complete}
+    return entries.get(path.name)
+
+
+def _unchecked_data_sets(path: Path) -> Iterator[str]:
+    with h5py.File(path, "r") as file:
+        for data_set in DATA_SETS:
+            if not file[data_set.name].fletcher32:
+                yield f"{path}: data set '{data_set.name}' has no fletcher32 checksum"
+
+
+def _indices(reader: ShardReader, entry: ShardEntry | None) -> Iterator[str]:
+    """The samples are those planned, each once, and rendered by the config the shard carries."""
+    try:
+        index = reader.column("sample_index")
+        config = reader.config
+    except ShardError as error:
+        yield str(error)
+        return
+    if len(np.unique(index)) != len(index) or index.min() < 0:
+        yield f"{reader.path}: sample_index must be unique and at least 0, got {index.tolist()}"
+    if entry is not None:
+        planned = np.arange(entry.first_sample, entry.first_sample + entry.samples)
+        if not np.array_equal(index, planned):
+            yield f"{reader.path}: holds other samples than the manifest says"
+    if reader.seed != config.seed:
+        yield f"{reader.path}: attribute 'seed' is {reader.seed}, the config's is {config.seed}"
+
+
+def sample_problems(sample: Sample, reference: int) -> Iterator[str]:
+    """What is wrong with the values of one sample, each as one line."""
+    focus, magnification = sample.focus_distance_m, sample.magnification
+    for name in ("focal_length_m", "f_number", "sensor_width_m", "depth_scale"):
+        if not 0 < sample[name] < np.inf:
+            yield f"{name} must be positive, got {sample[name]}"
+    if not np.all(np.isfinite(focus) & (focus > sample.focal_length_m)):
+        yield f"focus distances must exceed the focal length, got {focus.tolist()} m"
+    if not np.all(np.diff(focus) < 0):
+        yield f"focus distances must go from far to near, got {focus.tolist()} m"
+    if not np.all(np.isfinite(magnification) & (magnification > 0)):
+        yield f"magnification must be positive, got {magnification.tolist()}"
+    if magnification[reference] != 1:
+        yield f"magnification must be 1 at the reference slice {reference}, got {magnification[reference]}"
+    if not np.all(np.isfinite(sample.principal_point_px)):
+        yield "principal point shifts must be finite"
+    if np.any(sample.principal_point_px[reference] != 0):
+        shift = sample.principal_point_px[reference].tolist()
+        yield f"principal point shift must be 0 at the reference slice {reference}, got {shift}"
+    if not np.all(np.isfinite(sample.fov_error)):
+        yield "field-of-view errors must be finite"
+    depth = sample.depth_m[sample.valid]
+    bad = np.count_nonzero(~(np.isfinite(depth) & (depth > 0)))
+    if bad:
+        yield f"depth must be finite and positive where valid; {bad} pixels are not"
