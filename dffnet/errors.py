@@ -1,0 +1,23 @@
+"""Errors of dffnet, branches of focalsim's tree: ``except FocalsimError`` catches both programs' errors.
+
+FocalsimError
+├── CheckpointError (OSError)       a checkpoint that is damaged, foreign or from a newer schema
+├── PhotoError      (OSError)       a folder of photos that is no focal stack
+└── TrainingError   (RuntimeError)  a training run that cannot go on
+"""
+
+from __future__ import annotations
+
+from focalsim.errors import FocalsimError
+
+
+class CheckpointError(FocalsimError, OSError):
+    """A checkpoint that is missing, damaged, foreign, or written by a newer schema."""
+
+
+class PhotoError(FocalsimError, OSError):
+    """A folder of photos that cannot be read as a focal stack."""
+
+
+class TrainingError(FocalsimError, RuntimeError):
+    """A training run that cannot start or go on."""

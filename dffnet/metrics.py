@@ -1,0 +1,145 @@
+"""The measures, one definition each. All take one image (H, W) and are tested on wrong predictions too.
+
+Let p be the prediction, t the truth, over the valid pixels of one image:
+
+    mae       mean |p - t|                     abs_rel  mean |p - t| / t
+    mse       mean (p - t)^2                   sq_rel   mean (p - t)^2 / t
+    rmse      sqrt(mse)                        delta_k  fraction with p > 0 and max(p/t, t/p) < 1.25^k
+    log_rmse  sqrt(mean (ln p - ln t)^2); infinite where any p <= 0, for no number would be right
+    bumpiness 100 mean min(0.05, |Hessian of p - t|_F), Scharr twice (Honauer et al. 2016)
+
+A data set is summed up twice: over images (each counts once) and over pixels. A non-finite prediction makes
+the measures of its image, and so the averages, non-finite (delta counts it as wrong); ``non_finite`` and
+``non_positive`` say how large a fraction of pixels that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Floats = NDArray[np.floating]
+
+MEASURES = (
+    "mae", "mse", "rmse", "log_rmse", "abs_rel", "sq_rel", "delta_1", "delta_2", "delta_3", "bumpiness",
+    "non_finite", "non_positive",
+)  # fmt: skip
+_ROOT_OF = {"rmse": "mse", "log_rmse": "log_mse"}  # measures that are roots of a mean over pixels
+_MEANS = tuple(_ROOT_OF.get(name, name) for name in MEASURES)
+
+_BUMPINESS_CLIP, _BUMPINESS_FACTOR = 0.05, 100.0
+# Scale of the 4D Light Field benchmark, whose numbers are the published ones: a slope of 1 per pixel gives 2.
+_SCHARR = np.outer([3.0, 10.0, 3.0], [-1.0, 0.0, 1.0]) / 16.0
+
+
+def depth_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) -> dict[str, float]:
+    """All ``MEASURES`` of one image, and its number of valid ``pixels``. Arrays (H, W), one unit.
+
+    Raises ValueError for arrays of different shapes, an empty mask, and a truth that is no depth where valid.
+    """
+    if not prediction.shape == truth.shape == valid.shape:
+        raise ValueError(
+            f"shapes differ: prediction {prediction.shape}, truth {truth.shape}, valid {valid.shape}"
+        )
+    if not valid.any():
+        raise ValueError("an image without valid pixels has no measures")
+    p, t = np.asarray(prediction, np.float64)[valid], np.asarray(truth, np.float64)[valid]
+    if not (np.isfinite(t) & (t > 0)).all():
+        raise ValueError("the truth must be finite and positive where valid")
+    finite, positive = np.isfinite(p), p > 0
+    with np.errstate(all="ignore"):  # what cannot be computed comes out as inf or NaN, on purpose
+        error = p - t
+        ratio = np.where(finite & positive, np.maximum(p / t, t / p), np.inf)
+        log_error = np.where(
+            positive | np.isnan(p), np.log(np.where(positive, p, np.nan)) - np.log(t), np.inf
+        )
+        means = {
+            "mae": np.abs(error).mean(),
+            "mse": np.square(error).mean(),
+            "log_mse": np.square(log_error).mean(),
+            "abs_rel": (np.abs(error) / t).mean(),
+            "sq_rel": (np.square(error) / t).mean(),
+            **{f"delta_{k}": (ratio < 1.25**k).mean() for k in (1, 2, 3)},
+            "bumpiness": bumpiness(prediction, truth, valid),
+            "non_finite": 1.0 - finite.mean(),
+            "non_positive": (finite & ~positive).mean(),
+        }
+    return {**_with_roots(means), "pixels": float(valid.sum())}
+
+
+def bumpiness(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) -> float:
+    """100 * mean over valid of min(0.05, Frobenius norm of the Hessian of the error), Scharr twice.
+
+    Invalid pixels take the error of the nearest valid one first, so that the rim of a hole is no bump.
+    Non-finite predictions give NaN.
+    """
+    error = np.asarray(prediction, np.float64) - np.asarray(truth, np.float64)
+    if not np.isfinite(error[valid]).all():
+        return float("nan")
+    if not valid.all():
+        rows, columns = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+        error = error[rows, columns]
+    dx, dy = _scharr(error, _SCHARR), _scharr(error, _SCHARR.T)
+    hessian = [_scharr(d, kernel) for d in (dx, dy) for kernel in (_SCHARR, _SCHARR.T)]
+    norm = np.sqrt(sum(np.square(h) for h in hessian))
+    return float(_BUMPINESS_FACTOR * np.minimum(norm, _BUMPINESS_CLIP)[valid].mean())
+
+
+def average(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Sum up images: ``{"per_image": ..., "per_pixel": ...}`` of all MEASURES.
+
+    per_image  the mean over images of each measure.
+    per_pixel  every valid pixel counts once; roots are taken after averaging.
+    Raises ValueError for no images.
+    """
+    if not rows:
+        raise ValueError("there are no images to average")
+    pixels = np.array([row["pixels"] for row in rows])
+    squares = {mean: root for root, mean in _ROOT_OF.items()}
+    means = {}
+    for name in _MEANS:
+        root = squares.get(name)
+        values = np.array([row[root] ** 2 if root else row[name] for row in rows])
+        means[name] = float((values * pixels).sum() / pixels.sum())
+    per_image = {name: float(np.mean([row[name] for row in rows])) for name in MEASURES}
+    return {"per_image": per_image, "per_pixel": _with_roots(means)}
+
+
+def psnr(image: Floats, truth: Floats) -> float:
+    """Peak signal-to-noise ratio in dB of (H, W, 3) sRGB images in [0, 1]; infinite for equal images."""
+    error = float(np.square(np.asarray(image, np.float64) - np.asarray(truth, np.float64)).mean())
+    return float("inf") if error == 0 else -10.0 * float(np.log10(error))
+
+
+def ssim(image: Floats, truth: Floats) -> float:
+    """Structural similarity (Wang et al. 2004) of (H, W, 3) sRGB images in [0, 1], mean over all values.
+
+    Gaussian window with sigma 1.5 cut at 11 x 11, K = 0.01, 0.03; borders reflected.
+    """
+    a, b = np.asarray(image, np.float64), np.asarray(truth, np.float64)
+    c1, c2 = 0.01**2, 0.03**2
+    mean_a, mean_b = _window(a), _window(b)
+    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
+    covariance = _window(a * b) - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (var_a + var_b + c2)
+    return float((luminance * structure).mean())
+
+
+def _with_roots(means: dict[str, float]) -> dict[str, float]:
+    return {
+        name: float(np.sqrt(means[_ROOT_OF[name]]) if name in _ROOT_OF else means[name]) for name in MEASURES
+    }
+
+
+def _scharr(image: Floats, kernel: Floats) -> Floats:
+    filtered: Floats = ndimage.correlate(image, kernel, mode="reflect")
+    return filtered
+
+
+def _window(image: Floats) -> Floats:
+    smooth: Floats = ndimage.gaussian_filter(image, sigma=1.5, radius=5, axes=(0, 1), mode="reflect")
+    return smooth

@@ -1,0 +1,27 @@
+"""Models by name. A new model is one file with a :class:`DepthFromFocusModel` and one line in ``MODELS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dffnet.models.dff_wild import DffWild
+from dffnet.models.interface import DepthFromFocusModel, DepthOutput
+from focalsim.errors import ConfigError
+
+MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {"dff-wild": DffWild}
+
+__all__ = ["MODELS", "DepthFromFocusModel", "DepthOutput", "build_model"]
+
+
+def build_model(name: str, options: dict[str, Any] | None = None) -> DepthFromFocusModel:
+    """A fresh model; ``options`` are the keyword arguments of its constructor.
+
+    Raises ConfigError for an unknown name and for options that the model does not take.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"unknown model {name!r}; known: {', '.join(sorted(MODELS))}")
+    try:
+        return MODELS[name](**(options or {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model {name!r} cannot be built with {options}: {error}") from None

@@ -1,0 +1,104 @@
+"""What every model takes and gives: a focal stack with its focus positions -> depth maps and a confidence."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_SOFTPLUS_FLOOR = 1e-6  # keeps the normalisation finite where softplus underflows in every slice
+
+
+@dataclass(frozen=True, slots=True)
+class DepthOutput:
+    """A model's answer. All maps are float32, (B, H, W).
+
+    depths      coarse to fine, in the unit of the focus positions; one map alone in eval mode
+    confidence  in [0, 1]: 1 - 2 sigma / range, sigma the spread of the last map's weights over the focus
+                positions; 1 = all weight on one position, 0 = half of it on each end. Not a probability.
+    """
+
+    depths: list[Tensor]
+    confidence: Tensor
+
+    @property
+    def depth(self) -> Tensor:
+        """The finest map: the answer."""
+        return self.depths[-1]
+
+
+class DepthFromFocusModel(nn.Module, ABC):
+    """Base of the models: checks and adapts the input, so that a subclass sees (B, 3, N, H, W) in [-1, 1].
+
+    H and W are padded by replication to multiples of ``size_multiple`` and cropped again. (Padding with black
+    would put an edge into every slice that is sharp at all focus positions.)
+    """
+
+    size_multiple = 1
+
+    def forward(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
+        """Depth of a focal stack.
+
+        stack            (B, N, 3, H, W) sRGB in [0, 1]; any N, H, W >= 1
+        focus_positions  (B, N), sorted, in the unit that the depth shall have (dioptres are linear in blur)
+
+        Raises ValueError for other shapes.
+        """
+        if stack.ndim != 5 or stack.shape[2] != 3:
+            raise ValueError(f"stack must have shape (B, N, 3, H, W), got {tuple(stack.shape)}")
+        if focus_positions.shape != stack.shape[:2]:
+            got = tuple(focus_positions.shape)
+            raise ValueError(f"focus_positions must have shape {tuple(stack.shape[:2])}, got {got}")
+        height, width = stack.shape[-2:]
+        volume = pad_to_multiple(stack.transpose(1, 2) * 2.0 - 1.0, self.size_multiple)
+        weights = [
+            focus_weights(_resize(logits, volume.shape[-2:])[..., :height, :width])
+            for logits in self.logits(volume)
+        ]
+        depths = [regress_depth(weight, focus_positions) for weight in weights]
+        return DepthOutput(depths, confidence(weights[-1].detach(), focus_positions))
+
+    @abstractmethod
+    def logits(self, volume: Tensor) -> list[Tensor]:
+        """(B, 3, N, H, W) in [-1, 1] -> logits K (B, N, h, w), coarse to fine; in eval mode the last."""
+
+
+def pad_to_multiple(volume: Tensor, multiple: int) -> Tensor:
+    """Pad H and W of (B, C, N, H, W) at the right and bottom by replication to multiples of ``multiple``."""
+    height, width = volume.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    return F.pad(volume, (0, right, 0, bottom, 0, 0), mode="replicate") if bottom or right else volume
+
+
+def focus_weights(logits: Tensor) -> Tensor:
+    """P = softplus(K) / sum_j softplus(K_j) along the focus axis (Won & Jeon 2022, equation 1).
+
+    (B, N, H, W) -> the same shape, float32 under mixed precision too: half precision would lose the floor.
+    """
+    positive = F.softplus(logits.float()) + _SOFTPLUS_FLOOR
+    return positive / positive.sum(dim=1, keepdim=True)
+
+
+def regress_depth(weights: Tensor, focus_positions: Tensor) -> Tensor:
+    """D = sum_j P_j F_j: weights (B, N, H, W), focus positions (B, N) -> (B, H, W)."""
+    return (weights * focus_positions.float()[:, :, None, None]).sum(dim=1)
+
+
+def confidence(weights: Tensor, focus_positions: Tensor) -> Tensor:
+    """1 - 2 sigma / range of the focus positions, see :class:`DepthOutput`; 1 where there is one position."""
+    positions = focus_positions.float()
+    depth = regress_depth(weights, positions)
+    variance = (weights * (positions[:, :, None, None] - depth[:, None]) ** 2).sum(dim=1)
+    span = (positions.amax(dim=1) - positions.amin(dim=1))[:, None, None]
+    spread = torch.where(span > 0, 2.0 * variance.sqrt() / span.clamp(min=1e-12), 0.0)
+    return (1.0 - spread).clamp(0.0, 1.0)
+
+
+def _resize(logits: Tensor, size: torch.Size) -> Tensor:
+    """Bilinear to full size, before softplus: weights interpolated after it would blur depth edges."""
+    if logits.shape[-2:] == size:
+        return logits
+    return F.interpolate(logits.float(), size=list(size), mode="bilinear", align_corners=False)
