@@ -1,0 +1,226 @@
+"""Once per scene: split the frame into what is seen (front) and what stands behind it at depth edges (back).
+
+An all-in-focus pixel at a depth edge mixes two surfaces, while its depth names one. Left mixed, a blurred edge carries
+the other surface's colour with it. So each edge pixel is un-mixed into a front colour F with coverage a and a back colour B
+
+    C = a F + (1 - a) B                                   (compositing equation, exact: in focus nothing changes)
+
+with F and B estimated from the pure pixels around it on either side, and a by maximum a posteriori between what the
+colours say and what the shape of the depth edge says. Behind front pixels that a lens can see past, the back is the
+source's own hidden surface where it knows one, else an average of the nearest farther pixels (highlights damped, since
+an invented highlight shows as a bokeh disc).
+
+Disparity here is q = g/d, in pixels of blur per dioptre of defocus times gain: the blur of a point is |g/s - q|.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# Neighbours whose blur differs by more than this (pixels of diameter) belong to different surfaces.
+EDGE_PX = 0.5
+_COVERAGE_STD = 0.1  # how far the true coverage lies from what the depth edge's shape says
+_NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Front and back samples of every pixel; coverage 0 = no sample. H x W, all float32.
+
+    front_rgb, back_rgb            (H, W, 3) linear light
+    front_coverage, back_coverage  (H, W) share of the pixel, 0..1
+    front_disparity_px, back_disparity_px  (H, W) q = g/d
+    """
+
+    front_rgb: NDArray[np.float32]
+    front_coverage: NDArray[np.float32]
+    front_disparity_px: NDArray[np.float32]
+    back_rgb: NDArray[np.float32]
+    back_coverage: NDArray[np.float32]
+    back_disparity_px: NDArray[np.float32]
+
+
+def split_layers(
+    rgb: NDArray[np.float32],
+    disparity_px: NDArray[np.float32],
+    hidden_rgb: NDArray[np.float32] | None = None,
+    hidden_disparity_px: NDArray[np.float32] | None = None,
+) -> Layers:
+    """Split a frame (H, W, 3), (H, W) into front and back. ``hidden_disparity_px`` is NaN where nothing is known."""
+    box = np.ones((3, 3), np.uint8)
+    low, high = cv2.erode(disparity_px, box), cv2.dilate(disparity_px, box)
+    edge = high - low > EDGE_PX
+    layers = Layers(
+        rgb.copy(),
+        np.ones_like(disparity_px),
+        disparity_px.copy(),
+        np.zeros_like(rgb),
+        np.zeros_like(disparity_px),
+        np.zeros_like(disparity_px),
+    )
+    if hidden_rgb is not None and hidden_disparity_px is not None:
+        known = np.isfinite(hidden_disparity_px) & (hidden_disparity_px < disparity_px)
+        layers.back_rgb[known] = hidden_rgb[known]
+        layers.back_coverage[known] = 1.0
+        layers.back_disparity_px[known] = hidden_disparity_px[known]
+    if edge.any():
+        fields = [getattr(layers, name) for name in Layers.__slots__]
+        _unmix_edges(rgb, disparity_px, low, high, edge, *fields)
+        reach = int(np.ceil((disparity_px.max() - disparity_px.min()) / 2)) + 1
+        window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        farthest = cv2.erode(disparity_px, window)
+        _fill_back(disparity_px, farthest, edge, *fields)
+    return layers
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):  # type: ignore[no-untyped-def]
+    height, width = q.shape
+    f = np.empty(3, np.float32)
+    b = np.empty(3, np.float32)
+    for y in range(height):
+        for x in range(width):
+            if not edge[y, x]:
+                continue
+            middle = 0.5 * (low[y, x] + high[y, x])
+            prior = np.float32(0.0)
+            sum_f = np.float32(0.0)
+            sum_b = np.float32(0.0)
+            q_f = np.float32(0.0)
+            q_b = np.float32(0.0)
+            square_f = np.float32(0.0)
+            square_b = np.float32(0.0)
+            f[:] = 0.0
+            b[:] = 0.0
+            for dy in range(-2, 3):
+                for dx in range(-2, 3):
+                    yy = min(max(y + dy, 0), height - 1)
+                    xx = min(max(x + dx, 0), width - 1)
+                    near = q[yy, xx] > middle
+                    if abs(dy) < 2 and abs(dx) < 2 and near:
+                        # The pixel's box over the depth edge, each neighbour's label standing for a straight edge.
+                        prior += np.float32((0.75 if dy == 0 else 0.125) * (0.75 if dx == 0 else 0.125))
+                    if dy == 0 and dx == 0:
+                        continue
+                    weight = np.float32(1.0 / (dy * dy + dx * dx))
+                    if edge[yy, xx]:
+                        weight *= np.float32(0.02)  # mixed itself: counts only where nothing pure is near
+                    if near and q[yy, xx] < high[y, x] + EDGE_PX:
+                        sum_f += weight
+                        q_f += weight * q[yy, xx]
+                        for c in range(3):
+                            f[c] += weight * rgb[yy, xx, c]
+                            square_f += weight * rgb[yy, xx, c] ** 2
+                    elif not near and q[yy, xx] > low[y, x] - EDGE_PX:
+                        sum_b += weight
+                        q_b += weight * q[yy, xx]
+                        for c in range(3):
+                            b[c] += weight * rgb[yy, xx, c]
+                            square_b += weight * rgb[yy, xx, c] ** 2
+            if sum_f == 0.0 or sum_b == 0.0:
+                continue
+            own_near = q[y, x] > middle
+            known = own_near and b_cov[y, x] > 0.0
+            square_f /= sum_f
+            square_b /= sum_b
+            for c in range(3):
+                f[c] /= sum_f
+                b[c] /= sum_b
+                square_f -= f[c] ** 2
+                square_b -= b[c] ** 2
+            if known:
+                b[:] = b_rgb[y, x]
+                square_b = np.float32(0.0)
+            variance_f = max(square_f, np.float32(0.0)) / 3 + _NOISE_VARIANCE
+            variance_b = max(square_b, np.float32(0.0)) / 3 + _NOISE_VARIANCE
+            along = 0.0
+            contrast = 0.0
+            for c in range(3):
+                along += (rgb[y, x, c] - b[c]) * (f[c] - b[c])
+                contrast += (f[c] - b[c]) ** 2
+            trust = prior**2 * variance_f + (1.0 - prior) ** 2 * variance_b
+            coverage = (along / trust + prior / _COVERAGE_STD**2) / (contrast / trust + 1.0 / _COVERAGE_STD**2)
+            # The depth sample at the pixel's centre says which surface holds about half of it or more.
+            coverage = min(max(coverage, 0.3), 1.0) if own_near else min(max(coverage, 0.0), 0.7)
+            # Share the misfit by the variances, then make the compositing equation exact with both colours >= 0.
+            spread = coverage**2 * variance_f + (1.0 - coverage) ** 2 * variance_b
+            for c in range(3):
+                misfit = rgb[y, x, c] - coverage * f[c] - (1.0 - coverage) * b[c]
+                front = max(f[c] + coverage * variance_f / spread * misfit, 0.0)
+                if coverage > 0.0:
+                    front = min(front, max(rgb[y, x, c], 0.0) / coverage)
+                f_rgb[y, x, c] = front
+                if coverage < 0.999:
+                    b_rgb[y, x, c] = (rgb[y, x, c] - coverage * front) / (1.0 - coverage)
+                else:
+                    b_rgb[y, x, c] = b[c]
+            f_cov[y, x] = coverage
+            b_cov[y, x] = 1.0
+            if own_near:
+                if not known:
+                    b_q[y, x] = q_b / sum_b
+            else:
+                f_q[y, x] = q_f / sum_f
+                b_q[y, x] = q[y, x]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fill_back(q, farthest, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):  # type: ignore[no-untyped-def]
+    """Give every front pixel that some part of the lens sees past a back sample, where it has none yet."""
+    height, width = q.shape
+    had_back = b_cov > 0.0
+    for y in range(height):
+        for x in range(width):
+            if had_back[y, x] or q[y, x] - farthest[y, x] <= EDGE_PX:
+                continue
+            # A sample t pixels behind an edge is seen by no point of the lens if t > (q - q_far) / 2.
+            reach = int((q[y, x] - farthest[y, x]) / 2 + 1.0)
+            best = reach * reach + 1
+            q_near = np.float32(0.0)
+            for dy in range(-reach, reach + 1):
+                yy = y + dy
+                if yy < 0 or yy >= height:
+                    continue
+                for dx in range(-reach, reach + 1):
+                    xx = x + dx
+                    if xx < 0 or xx >= width or dy * dy + dx * dx >= best:
+                        continue
+                    behind = b_q[yy, xx] if edge[yy, xx] and had_back[yy, xx] else q[yy, xx]
+                    if behind < q[y, x] - EDGE_PX:
+                        best = dy * dy + dx * dx
+                        q_near = behind
+            if best > reach * reach:
+                continue
+            radius = int(np.sqrt(best) + 1.5)
+            total = np.float32(0.0)
+            weights = np.float32(0.0)
+            for dy in range(-radius, radius + 1):
+                yy = y + dy
+                if yy < 0 or yy >= height:
+                    continue
+                for dx in range(-radius, radius + 1):
+                    xx = x + dx
+                    square = dy * dy + dx * dx
+                    if xx < 0 or xx >= width or square == 0 or square > radius * radius:
+                        continue
+                    mixed = edge[yy, xx] and had_back[yy, xx]
+                    behind = b_q[yy, xx] if mixed else q[yy, xx]
+                    if behind >= q[y, x] - EDGE_PX or abs(behind - q_near) >= 2 * EDGE_PX:
+                        continue
+                    color = b_rgb[yy, xx] if mixed else f_rgb[yy, xx]
+                    weight = np.float32((0.3 if mixed else 1.0) / square)
+                    weight /= 1 + max(color[0], max(color[1], color[2]))
+                    weights += weight
+                    total += weight * behind
+                    for c in range(3):
+                        b_rgb[y, x, c] += weight * color[c]
+            if weights > 0.0:
+                for c in range(3):
+                    b_rgb[y, x, c] /= weights
+                b_q[y, x] = total / weights
+                b_cov[y, x] = 1.0

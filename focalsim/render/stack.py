@@ -1,0 +1,244 @@
+"""The public renderer: checks what came, prepares the scene once, spreads it into every slice, warps every slice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
+from focalsim.errors import RenderError
+from focalsim.holes import nearest_valid
+from focalsim.render.kernels import LEVELS_PER_PX, SUPPORT_PX, kernel_table
+from focalsim.render.layers import split_layers
+from focalsim.render.resample import breathing_map, resample, source_scale
+from focalsim.render.scatter import SEGMENT, scatter_stack
+from focalsim.render.visibility import lens_visibility
+
+_ASPECT_TOLERANCE = 0.01
+
+
+def render_stack(
+    rgb_linear: NDArray[np.float32],
+    depth_m: NDArray[np.float32],
+    *,
+    focal_length_m: float,
+    f_number: float,
+    sensor_width_m: float,
+    focus_distances_m: ArrayLike,
+    magnification: ArrayLike | str | None = None,
+    principal_point_px: ArrayLike | None = None,
+    valid: NDArray[np.bool_] | None = None,
+    hidden_rgb_linear: NDArray[np.float32] | None = None,
+    hidden_depth_m: NDArray[np.float32] | None = None,
+    output_size: tuple[int, int] | None = None,
+) -> NDArray[np.float32]:
+    """Render the focal stack that a thin lens makes of an RGB-D frame.
+
+    The frame is a pinhole image whose lens-to-sensor distance is v_ref = f s / (s - f) at the FARTHEST of the focus
+    distances. A point at depth d is a uniform disc of diameter  c = (f/N) v_n |1/s_n - 1/d| W / sensor_width  pixels
+    of the output, v_n = v_ref magnification_n.
+
+    Parameters
+    ----------
+    rgb_linear : (H, W, 3) float, linear light >= 0; values above 1 are kept and become bokeh discs
+    depth_m : (H, W) float, z in metres along the optical axis
+    focal_length_m, f_number, sensor_width_m : metres, ratio, metres
+    focus_distances_m : (S,) metres from the lens, any order, each greater than the focal length
+    magnification : (S,) relative to the frame; None = 1 for all (no breathing); "thin-lens" = v_n / v_ref
+    principal_point_px : (S, 2) how far the image of the optical axis moves, output pixels, +x right, +y down
+    valid : (H, W) bool, where the depth is known; elsewhere the nearest known depth is taken. None = everywhere
+    hidden_rgb_linear, hidden_depth_m : (H, W, 3), (H, W), known surfaces behind the visible ones; depth NaN = unknown
+    output_size : (W, H) of the result; by default the source's own. A source of another size is resampled once,
+        together with the warp; its aspect ratio must be the output's within 1 %
+
+    Returns
+    -------
+    (S, H, W, 3) float32 linear light, slices in the order of ``focus_distances_m``
+
+    Raises
+    ------
+    RenderError (a ValueError) for wrong shapes, dtypes and numbers that cannot be; it says what was expected.
+    """
+    rgb, depth = _check_frame(rgb_linear, depth_m, valid)
+    hidden_rgb, hidden_depth = _check_hidden(hidden_rgb_linear, hidden_depth_m, depth.shape)
+    for name, value in (("focal_length_m", focal_length_m), ("f_number", f_number), ("sensor_width_m", sensor_width_m)):
+        if not (np.isscalar(value) and np.isfinite(value) and value > 0):
+            raise RenderError(f"{name} must be a positive number, got {value!r}")
+    focus = np.atleast_1d(np.asarray(focus_distances_m, np.float64))
+    if focus.ndim != 1 or not len(focus) or not np.all(np.isfinite(focus) & (focus > focal_length_m)):
+        raise RenderError(
+            f"focus_distances_m must be (S,) metres, each greater than the focal length {focal_length_m} m, "
+            f"got {np.array2string(focus, threshold=5)}"
+        )
+    v = sensor_distance_m(focal_length_m, focus)
+    v_ref = float(v.min())  # the farthest focus
+    zoom = _check_magnification(magnification, v / v_ref)
+    shift = np.zeros((len(focus), 2)) if principal_point_px is None else np.asarray(principal_point_px, np.float64)
+    if shift.shape != (len(focus), 2) or not np.all(np.isfinite(shift)):
+        raise RenderError(f"principal_point_px must be ({len(focus)}, 2) finite pixels, got shape {shift.shape}")
+    source_size = (depth.shape[1], depth.shape[0])
+    size = _check_size(output_size, source_size)
+
+    # Blurring first, in the source's own pixels, and warping after gives the same picture as the other way round; it
+    # lets all slices share what is prepared per scene, and resamples nothing but finished light. The blur in source
+    # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
+    scale = source_scale(source_size, size)
+    gain = float(blur_gain_px_m(focal_length_m, f_number, v_ref, size[0], sensor_width_m)) * scale
+    blurred = _defocus(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
+    maps = [breathing_map(source_size, size, z, (px, py)) for z, (px, py) in zip(zoom, shift, strict=True)]
+    if all(x.identity and y.identity for x, y in maps):
+        return blurred
+    return np.stack([resample(image, x, y) for image, (x, y) in zip(blurred, maps, strict=True)])
+
+
+def warp_frame(
+    rgb_linear: NDArray[np.float32],
+    depth_m: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    *,
+    magnification: float,
+    principal_point_px: tuple[float, float],
+    output_size: tuple[int, int],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """The sharp frame in the geometry of one slice, by the same map as :func:`render_stack`.
+
+    Colour is resampled, depth and validity take the nearest source pixel (no value is invented between two surfaces);
+    what lies outside the source frame is not valid.
+    """
+    x, y = breathing_map((depth_m.shape[1], depth_m.shape[0]), output_size, magnification, principal_point_px)
+    columns, inside_x = x.nearest()
+    rows, inside_y = y.nearest()
+    pick = np.ix_(rows, columns)
+    return resample(rgb_linear, x, y), depth_m[pick], valid[pick] & inside_y[:, None] & inside_x[None, :]
+
+
+def _defocus(
+    rgb: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    hidden_rgb: NDArray[np.float32] | None,
+    hidden_depth: NDArray[np.float32] | None,
+    gain: float,
+    focus: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Blur the frame for every focus distance, in its own geometry: (S, H, W, 3)."""
+    disparity = (gain / depth).astype(np.float32)
+    hidden_disparity = None if hidden_depth is None else (gain / hidden_depth).astype(np.float32)
+    layers = split_layers(rgb, disparity, hidden_rgb, hidden_disparity)
+    focus_disparity = (gain / focus).astype(np.float32)
+    nearest, farthest = layers.front_disparity_px.max(), layers.front_disparity_px.min()
+    has_back = layers.back_coverage > 0
+    if has_back.any():
+        farthest = min(farthest, layers.back_disparity_px[has_back].min())
+    largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
+    table = kernel_table(largest + 1.0 / LEVELS_PER_PX)
+    pad = int(max(table.tap_dx.max(), table.tap_dy.max(), SUPPORT_PX))
+    occluder = (layers.front_disparity_px, layers.front_coverage)
+    samples = []
+    for color, coverage, q in (
+        (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
+        (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
+    ):
+        seen, partial = lens_visibility(q, coverage > 0, *occluder)
+        samples.append(_pad_samples(color, coverage, q, seen, partial, pad))
+    return scatter_stack(samples[0], samples[1], focus_disparity, pad, table, depth.shape)
+
+
+def _pad_samples(
+    color: NDArray[np.float32],
+    coverage: NDArray[np.float32],
+    q: NDArray[np.float32],
+    seen: NDArray[np.float32],
+    partial: NDArray[np.bool_],
+    pad: int,
+) -> tuple[Any, ...]:
+    """Planes with replicated borders, their width rounded up to whole segments, and the kind of each segment."""
+    height, width = q.shape
+    columns = np.clip(np.arange(-pad, -(-(width + 2 * pad) // SEGMENT) * SEGMENT - pad), 0, width - 1)
+    rows = np.clip(np.arange(-pad, height + pad), 0, height - 1)
+    pick = np.ix_(rows, columns)
+    planes = np.empty((4, len(rows), len(columns)), np.float32)
+    for c in range(3):
+        planes[c] = (color[..., c] * coverage)[pick]
+    planes[3] = coverage[pick]
+    segments = (len(rows), -1, SEGMENT)
+    present = (planes[3] > 0).reshape(segments).any(axis=2)
+    some_partial = partial[pick].reshape(segments).any(axis=2)
+    kind = present.astype(np.uint8) + (present & some_partial)
+    return planes, q[pick], np.ascontiguousarray(seen[:, rows][:, :, columns]), kind
+
+
+def _check_frame(
+    rgb: Any, depth: Any, valid: Any
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rgb, depth = np.asarray(rgb), np.asarray(depth)
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype.kind != "f":
+        raise RenderError(f"rgb_linear must be (H, W, 3) float linear light, got {rgb.shape} {rgb.dtype}")
+    if depth.shape != rgb.shape[:2] or depth.dtype.kind != "f":
+        raise RenderError(f"depth_m must be {rgb.shape[:2]} float metres as rgb_linear, got {depth.shape} {depth.dtype}")
+    if min(depth.shape) < 2:
+        raise RenderError(f"the frame must be at least 2 x 2 pixels, got {depth.shape}")
+    if not np.all(np.isfinite(rgb)) or float(rgb.min()) < 0:
+        raise RenderError("rgb_linear must be finite and not negative")
+    known = np.isfinite(depth) & (depth > 0)
+    if valid is None:
+        valid = np.ones(depth.shape, np.bool_)
+    valid = np.asarray(valid)
+    if valid.shape != depth.shape or valid.dtype != np.bool_:
+        raise RenderError(f"valid must be {depth.shape} bool, got {valid.shape} {valid.dtype}")
+    if np.any(valid & ~known):
+        bad = depth[valid & ~known].flat[0]
+        raise RenderError(f"depth_m must be positive and finite wherever valid, got {bad}; mark such pixels invalid")
+    if not valid.any():
+        raise RenderError("no pixel of depth_m is valid")
+    depth = depth.astype(np.float32, copy=False)
+    if not valid.all():
+        depth = nearest_valid(depth, valid)
+    return np.ascontiguousarray(rgb, np.float32), np.ascontiguousarray(depth)
+
+
+def _check_hidden(
+    rgb: Any, depth: Any, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    if rgb is None and depth is None:
+        return None, None
+    if rgb is None or depth is None:
+        raise RenderError("hidden_rgb_linear and hidden_depth_m go together: give both or none")
+    rgb, depth = np.asarray(rgb, np.float32), np.asarray(depth, np.float32)
+    if rgb.shape != (*shape, 3) or depth.shape != shape:
+        raise RenderError(
+            f"hidden_rgb_linear must be {(*shape, 3)} and hidden_depth_m {shape}, got {rgb.shape} and {depth.shape}"
+        )
+    known = ~np.isnan(depth)
+    if np.any(depth[known] <= 0) or not np.all(np.isfinite(rgb[known])) or np.any(rgb[known] < 0):
+        raise RenderError("hidden surfaces must have positive depth (NaN = unknown) and finite light that is not negative")
+    return rgb, depth
+
+
+def _check_magnification(magnification: Any, thin_lens: NDArray[np.float64]) -> NDArray[np.float64]:
+    if magnification is None:
+        return np.ones_like(thin_lens)
+    if isinstance(magnification, str):
+        if magnification != "thin-lens":
+            raise RenderError(f"magnification must be None, 'thin-lens' or numbers, got {magnification!r}")
+        return thin_lens
+    zoom = np.asarray(magnification, np.float64)
+    if zoom.shape != thin_lens.shape or not np.all(np.isfinite(zoom) & (zoom > 0)):
+        raise RenderError(f"magnification must be {thin_lens.shape} positive numbers, got {magnification!r}")
+    return zoom
+
+
+def _check_size(output_size: Any, source_size: tuple[int, int]) -> tuple[int, int]:
+    if output_size is None:
+        return source_size
+    size = tuple(output_size)
+    if len(size) != 2 or not all(isinstance(n, (int, np.integer)) and n >= 2 for n in size):
+        raise RenderError(f"output_size must be (W, H), two whole numbers of at least 2, got {output_size!r}")
+    stretch = (source_size[0] * size[1]) / (source_size[1] * size[0])
+    if abs(stretch - 1) > _ASPECT_TOLERANCE:
+        raise RenderError(
+            f"output_size {size[0]}x{size[1]} has another aspect ratio than the source {source_size[0]}x{source_size[1]}: "
+            "crop the source first, images are never stretched"
+        )
+    return int(size[0]), int(size[1])
