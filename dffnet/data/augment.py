@@ -1,0 +1,56 @@
+"""Random crops, flips, turns and colour, one draw for all slices of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dffnet.data.batch import Batch
+
+# Won & Jeon, "Learning Depth from Focus in the Wild", released training code.
+CONTRAST, BRIGHTNESS, GAMMA = (0.4, 1.6), (-0.1, 0.1), (0.5, 2.0)
+
+
+class AugmentedStacks(Dataset[Batch]):
+    """Some stacks of a data set, cropped to ``crop_px`` squares and augmented.
+
+    A draw depends on (seed, epoch, index) alone, not on the number of workers. The trainer sets ``epoch``.
+    """
+
+    def __init__(self, stacks: Dataset[Batch], indices: Sequence[int], *, crop_px: int, seed: int) -> None:
+        self.stacks, self.indices, self.crop_px, self.seed = stacks, indices, crop_px, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Batch:
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.epoch, index)))
+        return augment(self.stacks[self.indices[index]], self.crop_px, rng)
+
+
+def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:
+    """Crop one stack to at most crop_px x crop_px, flip, turn (squares alone) and recolour it."""
+    height, width = stack.target.shape
+    h, w = min(height, crop_px), min(width, crop_px)
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    flips = [axis for axis in (-2, -1) if rng.random() < 0.5]
+    turns = int(rng.integers(4)) if h == w else 0
+
+    def move(x: Tensor) -> Tensor:
+        x = x[..., top : top + h, left : left + w]
+        return torch.rot90(x.flip(flips), turns, (-2, -1))
+
+    images = recolour(
+        move(stack.images), rng.uniform(*CONTRAST), rng.uniform(*BRIGHTNESS), rng.uniform(*GAMMA)
+    )
+    return stack._replace(images=images, target=move(stack.target), valid=move(stack.valid))
+
+
+def recolour(images: Tensor, contrast: float, brightness: float, gamma: float) -> Tensor:
+    """clip(0.5 + contrast (x - 0.5) + brightness)^gamma of images in [0, 1]."""
+    return (0.5 + contrast * (images - 0.5) + brightness).clamp(0.0, 1.0).pow(gamma)

@@ -1,0 +1,151 @@
+"""The stacks of many shards as one data set, and its split by scene."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dffnet.data.alignment import align_stack
+from dffnet.data.batch import Batch
+from dffnet.units import from_metres
+from focalsim import Sample, ShardReader
+from focalsim.errors import ShardError
+
+_MAX_OPEN_FILES = 32  # per process; data sets of thousands of shards must not exhaust the file handles
+
+
+def shard_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The shards that ``paths`` name: files themselves, folders the ``*.h5`` in them; each file once.
+
+    Raises ShardError for a path that does not exist and a folder without shards.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ShardError(f"{path}: no such file or folder")
+        shards = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+        if not shards:
+            raise ShardError(f"{path}: no shard (*.h5) in this folder")
+        found |= {shard.resolve(): shard for shard in shards}
+    return list(found.values())
+
+
+class ShardStacks(Dataset[Batch]):
+    """All samples of ``shards`` in order, each a :class:`Batch` without the axis B, in the unit of the network.
+
+    unit   "dioptres" or "metres": of target and focus positions
+    align  "metadata" (slices warped to the reference slice by stored magnification and shift) or "none"
+
+    Files are opened when a sample is asked for, anew in each process. Raises ShardError, which names the file,
+    for shards that cannot be read or that differ in number of slices or size.
+    """
+
+    def __init__(self, shards: Sequence[Path], *, unit: str = "dioptres", align: str = "metadata") -> None:
+        self.unit, self.align = unit, align
+        self.source_ids: list[str] = []
+        self.shape: tuple[int, int, int] = (0, 0, 0)  # slices, height, width
+        self._readers: list[ShardReader] = []
+        self._open: list[int] = []  # shards open in this process, oldest first
+        self._places: list[tuple[int, int]] = []  # (shard, index in it) of each sample
+        for path in shards:
+            self._add(path, first=shards[0])
+
+    def _add(self, path: Path, first: Path) -> None:
+        with ShardReader(path) as reader:
+            shape = reader[0].images.shape[:3]
+            if not self._readers:
+                self.shape = shape
+            elif shape != self.shape:
+                raise ShardError(
+                    f"{path}: holds {_describe(shape)}, but {first} holds {_describe(self.shape)}; "
+                    "stacks of one run must agree"
+                )
+            self.source_ids += [str(source) for source in reader.column("source_id")]
+            self._places += [(len(self._readers), i) for i in range(len(reader))]
+        self._readers.append(reader)  # closed; it opens again by itself
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Batch:
+        sample, reader = self._read(index)
+        try:
+            return to_batch(sample, unit=self.unit, align=self.align)
+        except ValueError as error:
+            raise ShardError(f"{reader.path}: sample {self._places[index][1]}: {error}") from None
+
+    def name(self, index: int) -> str:
+        """``shard.h5[i]`` of a sample, for messages and reports."""
+        shard, i = self._places[index]
+        return f"{self._readers[shard].path.name}[{i}]"
+
+    def sample(self, index: int) -> Sample:
+        """A sample as it is stored."""
+        return self._read(index)[0]
+
+    def _read(self, index: int) -> tuple[Sample, ShardReader]:
+        shard, i = self._places[index]
+        if shard not in self._open:
+            self._open.append(shard)
+            if len(self._open) > _MAX_OPEN_FILES:
+                self._readers[self._open.pop(0)].close()
+        return self._readers[shard][i], self._readers[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": []}
+
+
+def to_batch(sample: Sample, *, unit: str, align: str) -> Batch:
+    """One stored sample for a network. Invalid pixels, NaN, infinite and non-positive depth become target 0.
+
+    Raises ValueError for focus distances that are not positive, finite and far to near, and for a geometry that
+    is not finite.
+    """
+    focus = sample.focus_distance_m
+    if not (np.isfinite(focus) & (focus > 0)).all() or (np.diff(focus) > 0).any():
+        raise ValueError(f"focus distances must be positive and far to near, got {focus.tolist()}")
+    valid = sample.valid & np.isfinite(sample.depth_m) & (sample.depth_m > 0)
+    depth = np.where(valid, sample.depth_m, np.float32(1.0))
+    images = to_images(sample.images)
+    if align == "metadata":
+        magnification, shift = sample.magnification, sample.principal_point_px
+        if not (np.isfinite(magnification) & (magnification > 0)).all() or not np.isfinite(shift).all():
+            raise ValueError("magnification must be positive and principal_point_px finite")
+        images = align_stack(images, torch.from_numpy(magnification), torch.from_numpy(shift))
+    return Batch(
+        images=images,
+        focus_positions=torch.from_numpy(from_metres(focus, unit)),
+        target=torch.from_numpy(np.where(valid, from_metres(depth, unit), np.float32(0.0))),
+        valid=torch.from_numpy(valid),
+    )
+
+
+def to_images(images: np.ndarray[Any, Any]) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def split_by_scene(source_ids: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices for training and validation; samples of one scene (equal source_id) stay on one side.
+
+    About ``fraction`` of the scenes, at least one where fraction > 0, go to validation; none where there is only
+    one scene.
+    """
+    scenes = sorted(set(source_ids))
+    count = min(max(1, round(fraction * len(scenes))), len(scenes) - 1) if fraction > 0 else 0
+    held_out = {scenes[i] for i in np.random.default_rng(seed).permutation(len(scenes))[:count]}
+    sides: tuple[list[int], list[int]] = ([], [])
+    for index, source in enumerate(source_ids):
+        sides[source in held_out].append(index)
+    return sides
+
+
+def _describe(shape: tuple[int, int, int]) -> str:
+    return f"{shape[0]} slices of {shape[2]}x{shape[1]}"
