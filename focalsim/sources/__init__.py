@@ -41,7 +41,7 @@ def open_source(
 
         return SyntheticSource(textures)
     if textures is not None:
-        raise ConfigError("textures are for scenes that the program makes; they cannot be used with a source path")
+        raise ConfigError("textures are for scenes that the program makes, not for the frames of a path")
     path = Path(path)
     if source_format is not None and source_format not in SOURCE_FORMATS:
         raise ConfigError(f"unknown source format {source_format!r}; known: {', '.join(SOURCE_FORMATS)}")

@@ -14,7 +14,7 @@ from focalsim.scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class FrameRequest:
-    """What the caller will make of a frame, for sources that make theirs to measure; readers of files ignore it.
+    """What the caller will make of a frame. Some sources make theirs to measure; readers of files do not.
 
     width, height        size of the output images in pixels
     near_m, far_m        range of the focus distances in metres
@@ -52,7 +52,7 @@ class FileSource(ABC):
     Frames are read anew at each call and no file stays open, so one object serves any number of processes.
     """
 
-    format: ClassVar[str]
+    format: str
     description: ClassVar[str]  # one line for ``--help``
     name: str
     license: str
@@ -63,7 +63,7 @@ class FileSource(ABC):
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         """Open ``path``; ``depth_scale`` is the number of stored units per metre, None = the format's own.
 
-        Raises SourceError where nothing can be read from ``path``, ConfigError where the format knows its unit.
+        Raises SourceError where ``path`` holds no frame, ConfigError where the format knows its unit.
         """
 
     @staticmethod

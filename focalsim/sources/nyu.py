@@ -50,10 +50,11 @@ class NyuSource(FileSource):
         n, *size = shapes[1]
         if shapes[0] != (n, 3, *size) or len(size) != 2 or kinds != ("u", "f"):
             raise SourceError(
-                f"{path}: expected images (N, 3, W, H) uint8 and depths (N, W, H) float, got {shapes[0]} and {shapes[1]}"
+                f"{path}: expected images (N, 3, W, H) uint8 and depths (N, W, H) float, "
+                f"got {shapes[0]} and {shapes[1]}"
             )
         if n == 0 or min(size) <= 2 * _BORDER_PX:
-            raise SourceError(f"{path}: no frames larger than the border of {_BORDER_PX} px, got depths {shapes[1]}")
+            raise SourceError(f"{path}: no frame is larger than its border of {_BORDER_PX} px: {shapes[1]}")
         self._frames = int(n)
 
     @staticmethod
@@ -86,7 +87,7 @@ class NyuSource(FileSource):
         return hashlib.sha256(image.tobytes() + depth_m.tobytes()).hexdigest()
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Stored image (3, W, H) and depth (W, H). The file is opened anew: a handle must not cross a fork."""
+        """Stored image (3, W, H) and depth (W, H). Opened anew: no handle may cross a fork."""
         import h5py
 
         try:

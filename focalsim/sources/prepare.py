@@ -10,7 +10,7 @@ from focalsim.sources.base import FrameRequest
 
 @dataclass(frozen=True, slots=True)
 class PreparedScene:
-    """A scene ready for the renderer; ``depth_scale`` is the factor its metres were multiplied by (1 = kept)."""
+    """A scene ready for the renderer; ``depth_scale`` is the factor on its metres (1 = kept)."""
 
     scene: Scene
     depth_scale: float

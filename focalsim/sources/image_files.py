@@ -1,0 +1,135 @@
+"""Colour images and depth maps of one file each, as arrays.
+
+Depth files by suffix: ``.png .pgm .tif .tiff`` (one channel of 16 bits or float), ``.npy``, ``.npz``
+(the array ``depth``, or the only one; never pickles), ``.pfm`` and ``.exr`` (channel R, Y or Z, or the only
+one; half or float). Whole numbers are units, ``UNITS_PER_METRE`` to the metre unless the caller knows better;
+floats are metres. NaN, infinity, zero and negative numbers mean that the depth is not known.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.errors import FrameError
+
+UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
+_EXR_CHANNELS = ("R", "Y", "Z")
+
+
+def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
+    """Colour image (H, W, 3) uint8, sRGB codes in the order R, G, B.
+
+    The pixels come as stored, as those of depth maps do; ``oriented`` turns them as EXIF says.
+    Raises FrameError for a file that is no image.
+    """
+    flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return np.ascontiguousarray(_decode(path, flags)[..., ::-1], np.uint8)
+
+
+def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
+    """Depth (H, W) float32 in metres, NaN where it is not known.
+
+    ``depth_scale`` is the number of stored units per metre; None = the rule of the module.
+    Raises FrameError for a file that is no depth map or in which no pixel has a depth.
+    """
+    try:
+        stored = _DEPTH_READERS[path.suffix.lower()](path)
+    except OSError as error:
+        if isinstance(error, FrameError):
+            raise
+        raise FrameError(f"{path}: cannot be read: {error}") from None
+    if stored.ndim != 2 or stored.dtype.kind not in "uif" or stored.dtype.itemsize < 2:
+        raise FrameError(
+            f"{path}: expected a depth map (H, W) of 16-bit or float numbers, got "
+            f"{stored.dtype} {stored.shape}"
+        )
+    if depth_scale is None:
+        depth_scale = 1.0 if stored.dtype.kind == "f" else UNITS_PER_METRE
+    with np.errstate(over="ignore"):
+        depth_m = (stored / depth_scale).astype(np.float32)
+    depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = np.nan
+    if np.isnan(depth_m).all():
+        raise FrameError(f"{path}: no pixel has a depth: all are 0, negative or not finite", "no valid depth")
+    return depth_m
+
+
+def _decode(path: Path, flags: int) -> NDArray[Any]:
+    try:
+        raw = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(raw, flags) if raw.size else None
+    except (OSError, cv2.error) as error:
+        raise FrameError(f"{path}: cannot be read: {error}") from None
+    if image is None:
+        raise FrameError(f"{path}: not an image file, or damaged")
+    return np.asarray(image)
+
+
+def _read_image(path: Path) -> NDArray[Any]:
+    return _decode(path, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def _read_numpy(path: Path) -> NDArray[Any]:
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            return stored
+        with stored:
+            name = "depth" if "depth" in stored else stored.files[0] if len(stored.files) == 1 else None
+            if name is None:
+                raise FrameError(f"{path}: expected an array 'depth' or a single one, got {stored.files}")
+            return np.asarray(stored[name])
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise FrameError(f"{path}: not a NumPy file of plain numbers, or damaged: {error}") from None
+
+
+def _read_pfm(path: Path) -> NDArray[Any]:
+    """Portable float map of one channel: rows from bottom to top, the sign of the scale is the byte order."""
+    raw = path.read_bytes()
+    header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+([-+]?[\d.]+)\s", raw)
+    if header is None:
+        raise FrameError(f"{path}: not a PFM file of one channel")
+    width, height, scale = int(header[1]), int(header[2]), float(header[3])
+    pixels = np.frombuffer(raw[header.end() :], np.uint8)
+    if pixels.size != 4 * width * height:
+        raise FrameError(f"{path}: expected {4 * width * height} bytes of pixels, got {pixels.size}")
+    return np.flipud(pixels.view("<f4" if scale < 0 else ">f4").reshape(height, width))
+
+
+def _read_exr(path: Path) -> NDArray[Any]:
+    import OpenEXR  # most folders hold no EXR
+
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            channels = {name: channel.pixels for name, channel in file.channels().items()}
+    except (RuntimeError, ValueError) as error:
+        raise FrameError(f"{path}: not an EXR file, or damaged: {error}") from None
+    if len(channels) == 1:
+        return np.asarray(next(iter(channels.values())))
+    for name in _EXR_CHANNELS:
+        if name in channels:
+            return np.asarray(channels[name])
+    raise FrameError(f"{path}: expected a channel R, Y or Z, or a single one, got {', '.join(channels)}")
+
+
+COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+# Where one frame has its depth in several files, the first of these is read: float before half before units.
+_DEPTH_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
+    ".npz": _read_numpy,
+    ".npy": _read_numpy,
+    ".pfm": _read_pfm,
+    ".exr": _read_exr,
+    ".tiff": _read_image,
+    ".tif": _read_image,
+    ".png": _read_image,
+    ".pgm": _read_image,
+}
+DEPTH_SUFFIXES = tuple(_DEPTH_READERS)
