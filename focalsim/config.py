@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from focalsim.camera import focus_schedule_m
+from focalsim.camera import PhoneProfile, focus_schedule_m
 from focalsim.errors import ConfigError
 
 DEPTH_POLICIES = ("auto", "keep", "fit")
@@ -27,7 +27,7 @@ class RenderConfig:
     width, height      pixels of every image
     slices, near_m, far_m  focus schedule, uniform in 1/distance
     shard_size         samples in one shard
-    depth              "keep" metres, "fit" the scene into the focus range, or "auto": fit only scenes outside it
+    depth              "keep" metres, "fit" scenes into the focus range, or "auto": fit only those outside it
     max_holes          largest fraction of pixels without depth that a frame may have
     match_fov          crop source frames with known intrinsics to the phone's field of view
     """
@@ -49,6 +49,7 @@ class RenderConfig:
     match_fov: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name, low in (("samples", 1), ("slices", 1), ("shard_size", 1), ("seed", 0)):
             if getattr(self, name) < low:
                 raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}")
@@ -59,6 +60,20 @@ class RenderConfig:
         if not 0 <= self.max_holes < 1:
             raise ConfigError(f"max_holes must lie in [0, 1), got {self.max_holes}")
         focus_schedule_m(self.near_m, self.far_m, self.slices)
+
+    def _check_types(self) -> None:
+        """Every field has the type of its default; whole numbers given for metres become floats."""
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if kind is float and type(value) is int:
+                # Equal configs must be equal texts: 1 and 1.0 are not.
+                object.__setattr__(self, field.name, float(value))
+            elif type(value) is not kind:
+                raise ConfigError(f"{field.name} must be {kind.__name__}, got {value!r}")
+        known = {field.name for field in fields(PhoneProfile)}
+        for phone in self.phones:
+            if not isinstance(phone, Mapping) or set(phone) != known:
+                raise ConfigError(f"phones must be profiles with the keys {', '.join(sorted(known))}")
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, so that equal configs are equal texts."""
@@ -75,7 +90,8 @@ class RenderConfig:
         if not isinstance(data, dict) or set(data) - known:
             unknown = sorted(set(data) - known) if isinstance(data, dict) else [type(data).__name__]
             raise ConfigError(f"config has unknown keys: {', '.join(unknown)}")
-        data["phones"] = tuple(data.get("phones", ()))
+        if isinstance(data.get("phones"), list):
+            data["phones"] = tuple(data["phones"])
         return cls(**data)
 
     @property

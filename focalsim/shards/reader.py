@@ -66,7 +66,7 @@ class ShardReader:
         """The config the shard was rendered with. Raises ShardError where this version cannot read it."""
         try:
             return RenderConfig.from_json(self._config_json)
-        except (ConfigError, TypeError) as error:
+        except ConfigError as error:
             raise ShardError(f"{self.path}: attribute 'config': {error}") from None
 
     def __len__(self) -> int:
