@@ -1,7 +1,7 @@
 """Scenes that the program makes itself: exact depth, known hidden surfaces, without end.
 
-composition rules (compose) put solids (things, primitives) of random materials (materials, patterns, noise, photos) on
-a stage (stage, backdrops); the packed world is ray-cast (raycast) into a Scene.
+Composition rules (compose) put things and backdrops, made of primitives, on a stage; each surface gets a
+random material (patterns over noise, or a photo); the packed world is ray-cast (raycast) into a Scene.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FrameRequest
-from focalsim.sources.synthetic.compose import compose
+from focalsim.sources.synthetic.compose import compose_world
 from focalsim.sources.synthetic.photos import NO_PHOTOS, digest_photos, find_photos, pack_photos
-from focalsim.sources.synthetic.raycast import MAX_LINEAR, cast_frame
+from focalsim.sources.synthetic.raycast import cast_frame
 from focalsim.sources.synthetic.stage import View
 
 __all__ = ["SyntheticSource"]
@@ -23,6 +24,8 @@ __all__ = ["SyntheticSource"]
 # Frames are made larger than the output, because the renderer resamples them once, and that costs sharpness.
 OVERSAMPLING = 2
 _PHOTOS_PER_SCENE = 3
+# Highlights are bounded, so that no single pixel lights up a whole blurred slice.
+_MAX_LINEAR = np.float32(12.0)
 
 
 class SyntheticSource:
@@ -57,8 +60,9 @@ class SyntheticSource:
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:
         """Make one scene, drawn from ``rng``, at twice the request's width and height.
 
-        Depth lies within 0.9 near and 1.3 far (z of the pixel's central ray, all valid); colour is averaged over the
-        pixel; hidden_* is the next object on the same ray, NaN on the backdrop, behind which there is nothing.
+        Depth (z of the pixel's central ray, all valid) lies within 0.9 near and 1.3 far; colour is
+        averaged over the pixel; hidden_* is the next object on the same ray, its depth NaN where the backdrop
+        is seen: nothing stands behind that.
         """
         width, height = OVERSAMPLING * request.width, OVERSAMPLING * request.height
         view = View.of_request(request, width, height)
@@ -67,15 +71,24 @@ class SyntheticSource:
         if self._photos:
             chosen = rng.choice(len(self._photos), min(_PHOTOS_PER_SCENE, len(self._photos)), replace=False)
             photos = pack_photos([self._photos[k] for k in chosen])
-        frame = cast_frame(compose(rng, view, photos), width, height, intrinsics)
-        # As a camera's exposure does: the same mean brightness for scenes lit or painted dark.
-        gain = np.float32(rng.uniform(0.08, 0.4) / max(float(np.mean(np.minimum(frame.rgb_linear, 1.0))), 1e-3))
+        frame = cast_frame(compose_world(rng, view, photos), width, height, intrinsics)
+        gain = _exposure(frame.rgb_linear, rng)
         return Scene(
-            rgb_linear=np.minimum(gain * frame.rgb_linear, np.float32(MAX_LINEAR)),
+            rgb_linear=np.minimum(gain * frame.rgb_linear, _MAX_LINEAR),
             depth_m=frame.depth_m,
             valid=np.ones((height, width), np.bool_),
             source_id=self.frame_id(index),
-            hidden_rgb_linear=np.minimum(gain * frame.hidden_rgb_linear, np.float32(MAX_LINEAR)),
+            hidden_rgb_linear=np.minimum(gain * frame.hidden_rgb_linear, _MAX_LINEAR),
             hidden_depth_m=frame.hidden_depth_m,
             intrinsics=intrinsics,
         )
+
+
+def _exposure(rgb_linear: NDArray[np.float32], rng: np.random.Generator) -> np.float32:
+    """Gain to a random mean brightness; as a camera does, it mostly spares the brightest 2 %."""
+    mean = float(np.mean(np.minimum(rgb_linear, 1.0)))
+    bright = float(np.quantile(rgb_linear[::4, ::4].max(axis=2), 0.98))
+    gain = float(rng.uniform(0.1, 0.4)) / max(mean, 1e-3)
+    highest = float(rng.choice([0.9, 3.0], p=[0.8, 0.2])) / max(bright, 1e-3)
+    gain = min(gain, highest)
+    return np.float32(gain)

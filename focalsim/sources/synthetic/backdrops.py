@@ -1,6 +1,6 @@
 """Backdrops: walls, slanted sheets, room corners, edges of blocks, table tops, with or without relief.
 
-All are laid out in inverse depth w = 1/z, in which a plane is affine in the image: its depth range is then known.
+All are laid out in inverse depth w = 1/z, in which a plane is affine in the image: its range is known.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from focalsim.sources.synthetic.stage import Stage, Vector, random_rotation
 
 
 def slanted_plane(stage: Stage, w_start: float, w_end: float, angle: float | None = None) -> Vector:
-    """Plane whose w runs from ``w_start`` to ``w_end`` across the image along a direction (random: any tilt)."""
+    """Plane whose w runs from ``w_start`` to ``w_end`` across the image along ``angle`` (default: any)."""
     view = stage.view
     angle = stage.rng.uniform(0, 2 * np.pi) if angle is None else angle
     cos, sin = np.cos(angle), np.sin(angle)
@@ -37,9 +37,9 @@ def set_backdrop(
     if largest > view.w_high:
         planes[:-1] *= view.w_high / largest
     middle = max(float(np.median(planes[:-1, 2])), floor_w)
-    materials = np.array([stage.material(middle) for _ in planes], np.int32)
-    seed = float(stage.rng.integers(1 << 30))
-    stage.backdrop = Backdrop(planes, materials, ridge, (relief, cycles / (2 * view.half_u), seed))
+    materials = tuple(stage.material(middle) for _ in planes)
+    seed = int(stage.rng.integers(1 << 30))
+    stage.set_backdrop(Backdrop(planes, materials, ridge, relief, cycles / (2 * view.half_u), seed))
 
 
 def draw_relief(stage: Stage, chance: float) -> tuple[float, float]:
@@ -67,7 +67,7 @@ def corner(stage: Stage) -> None:
     block = rng.uniform() < 0.4
     w = view.w(rng.uniform(0.3, 1.0) if block else rng.uniform(0.0, 0.5))
     apex = np.array([view.half_u * rng.uniform(-0.8, 0.8), view.half_v * rng.uniform(-0.8, 0.8), 1.0]) / w
-    # Each wall's plane n p = n apex, faced to the camera; seen too steeply it would fill the frame with one streak.
+    # Each wall's plane is n p = n apex, facing the camera; seen too steeply it would be one streak.
     normals: list[Vector] = []
     while not normals or min(n @ apex for n in normals) < 0.25 * np.linalg.norm(apex):
         normals = [n if n @ apex > 0 else -n for n in random_rotation(rng).T]
@@ -76,7 +76,7 @@ def corner(stage: Stage) -> None:
 
 
 def table(stage: Stage) -> Vector:
-    """A table top, tilted any way, before a wall that stands on it. Returns the unit vector up from the table."""
+    """A table top, tilted any way, before a wall that stands on it. Returns the unit vector up from it."""
     rng, view = stage.rng, stage.view
     far, near = rng.uniform(-0.1, 0.35), rng.uniform(0.5, 1.0)
     top = slanted_plane(stage, view.w(far), view.w(near))
@@ -86,7 +86,10 @@ def table(stage: Stage) -> Vector:
     ahead /= np.linalg.norm(ahead)
     turn = rng.uniform(-0.7, 0.7)
     normal = np.cos(turn) * ahead + np.sin(turn) * np.cross(up, ahead)
-    back = normal / normal[2] * view.w(rng.uniform(0.0, 0.3)) if normal[2] > 0.2 else np.array([0, 0, view.w_far])
+    back = (
+        normal / normal[2] * view.w(rng.uniform(0.0, 0.3))
+        if normal[2] > 0.2
+        else np.array([0, 0, view.w_far])
+    )
     set_backdrop(stage, [top, back])
-    assert stage.backdrop is not None
-    return up
+    return np.asarray(up)

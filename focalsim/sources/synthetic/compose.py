@@ -106,7 +106,7 @@ RULES: dict[Callable[[Stage], None], float] = {
 }
 
 
-def compose(
+def compose_world(
     rng: np.random.Generator, view: View, photos: tuple[NDArray[np.float32], NDArray[np.int64]]
 ) -> World:
     """One random world, everything drawn from ``rng``; ``photos`` as photos.pack_photos gives them."""
@@ -116,20 +116,8 @@ def compose(
     if rng.uniform() < 0.15:
         for _ in range(int(rng.integers(1, 4))):
             things.wire(stage, 0.2)
-    return pack(stage, draw_light(rng, view), photos)
-
-
-def pack(
-    stage: Stage, light: NDArray[np.void], photos: tuple[NDArray[np.float32], NDArray[np.int64]]
-) -> World:
-    """The tables that the kernels read."""
-    assert stage.backdrop is not None
-    walls = stage.backdrop.walls
-    frames = np.stack([things.frame_along(wall).T for wall in walls])
-    return World(
-        walls, frames, stage.backdrop.materials, stage.backdrop.ridge, stage.backdrop.relief,
-        pack_solids(stage.solids), stage.materials, light, *photos,
-    )
+    light = draw_light(rng, view)
+    return World(stage.backdrop_table, pack_solids(stage.solids), stage.materials, light, *photos)
 
 
 def draw_light(rng: np.random.Generator, view: View) -> NDArray[np.void]:

@@ -9,13 +9,12 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from focalsim.sources.synthetic import patterns
+from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.noise import fbm_bands
-from focalsim.sources.synthetic.patterns import chart_pattern, solid_pattern
-from focalsim.sources.synthetic.photos import photo_colour
+from focalsim.sources.synthetic.patterns import chart_pattern, is_solid, solid_pattern
 
 MATERIAL_DTYPE = np.dtype(
     [
@@ -39,119 +38,122 @@ MATERIAL_DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours that the materials of one scene share: hue centre and spread, saturation, brightness."""
+    """Colours that the materials of one scene share; most things are greyish, some are strongly coloured."""
 
-    hue: float
-    hue_spread: float
+    hues: NDArray[np.float64]
+    grey_share: float
     saturation: float
-    brightness: float
+    brightness: tuple[float, float]
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Palette:
+        hue = (
+            rng.uniform() if rng.uniform() < 0.5 else rng.normal(0.09, 0.04)
+        )  # earth, wood and skin are frequent
+        dark = rng.uniform(0.1, 0.5)
         return cls(
-            hue=rng.uniform(),
-            hue_spread=rng.choice([0.03, 0.12, 0.5]),
-            saturation=rng.beta(1.3, 1.8),
-            brightness=rng.uniform(0.35, 0.95),
+            hues=np.array([hue, hue + rng.uniform(-0.1, 0.1), rng.uniform(), rng.uniform()]),
+            grey_share=rng.uniform(0.1, 0.8),
+            saturation=rng.uniform(0.15, 0.9),
+            brightness=(dark, rng.uniform(dark + 0.2, 1.0)),
         )
 
     def colour(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """One linear RGB colour."""
-        hue = self.hue + self.hue_spread * rng.uniform(-1, 1)
-        saturation = np.clip(self.saturation * rng.uniform(0.2, 1.5), 0, 0.95)
-        value = np.clip(self.brightness * rng.uniform(0.15, 1.3), 0.03, 1.0)
-        return np.array(colorsys.hsv_to_rgb(hue % 1.0, float(saturation), float(value))) ** 2.2
+        hue = float(rng.choice(self.hues) + rng.normal(0, 0.02)) % 1.0
+        grey = rng.uniform() < self.grey_share
+        saturation = rng.uniform(0, 0.15) if grey else min(self.saturation * rng.uniform(0.3, 1.2), 0.95)
+        return np.array(colorsys.hsv_to_rgb(hue, saturation, rng.uniform(*self.brightness))) ** 2.2
 
 
 _WEIGHTS = {
-    patterns.PLAIN: 3.0,
+    patterns.PLAIN: 2.5,
     patterns.CLOUDS: 4.0,
-    patterns.MARBLE: 1.5,
-    patterns.WOOD: 2.0,
-    patterns.STRIPES: 1.0,
-    patterns.CHECKER: 0.7,
+    patterns.MARBLE: 1.2,
+    patterns.WOOD: 1.8,
+    patterns.RIDGES: 1.2,
+    patterns.STRIPES: 0.8,
+    patterns.CHECKER: 0.6,
     patterns.MOSAIC: 0.8,
     patterns.CELLS: 1.2,
     patterns.DOTS: 1.2,
-    patterns.BRICK: 1.0,
+    patterns.BRICK: 0.8,
     patterns.GLYPHS: 1.8,
-    patterns.RIDGES: 1.2,
 }
+_KINDS = np.array(list(_WEIGHTS))
+_CHANCES = np.array(list(_WEIGHTS.values())) / sum(_WEIGHTS.values())
+# Cell sizes in pixels where the surface is seen: strokes of glyphs, texels of photos, cells of all else.
+_STROKE_PX, _TEXEL_PX, _CELL_PX = (2.5, 12.0), (0.5, 3.0), (5.0, 250.0)
 
 
 def draw_material(
-    rng: np.random.Generator, palette: Palette, metres_per_pixel: float, photos: int = 0
-) -> np.void:
-    """One random material (a ``MATERIAL_DTYPE`` record) for a surface seen at about ``metres_per_pixel``.
+    rng: np.random.Generator, palette: Palette, pixel_m: float, photos: int = 0
+) -> NDArray[np.void]:
+    """One random material (a 0-d ``MATERIAL_DTYPE`` array) for a surface whose pixels are about ``pixel_m`` wide.
 
-    Its cells are 5 to 250 px wide there; with ``photos`` > 0 half of the materials show one of them.
+    With ``photos`` > 0 half of the materials show one of them.
     """
+    kind = int(rng.choice(_KINDS, p=_CHANCES))
+    photo = int(rng.integers(photos)) if photos and rng.uniform() < 0.5 else -1
+    smooth = rng.uniform() < 0.12  # regions with little texture exist in every photo
+    straight = kind in (patterns.CHECKER, patterns.MOSAIC, patterns.GLYPHS)
+    low, high = _TEXEL_PX if photo >= 0 else _STROKE_PX if kind == patterns.GLYPHS else _CELL_PX
     material = np.zeros((), MATERIAL_DTYPE)
-    kinds = np.array(list(_WEIGHTS))
-    weights = np.array(list(_WEIGHTS.values()))
-    kind = int(rng.choice(kinds, p=weights / weights.sum()))
-    smooth = rng.uniform() < 0.15  # regions with little texture exist in every photo
-    flat = kind in (patterns.CHECKER, patterns.MOSAIC, patterns.GLYPHS)
-    # Cells of glyphs are strokes, far finer than the cells of the rest.
-    cell_px = np.exp(rng.uniform(np.log(2.5), np.log(12))) if kind == patterns.GLYPHS else np.exp(
-        rng.uniform(np.log(5), np.log(250))
-    )
-    material["kind"] = kind
+    material["kind"], material["photo"] = kind, photo
     material["seed"] = rng.integers(1 << 30)
-    material["photo"] = -1
-    if photos and rng.uniform() < 0.5:
-        material["photo"] = rng.integers(photos)
-        cell_px = np.exp(rng.uniform(np.log(0.5), np.log(3)))  # the cell of a photo is its texel
-    material["scale_m"] = cell_px * metres_per_pixel
+    material["scale_m"] = np.exp(rng.uniform(np.log(low), np.log(high))) * pixel_m
     material["stretch"] = np.exp(rng.normal(0, 0.25, 3))
     if kind == patterns.WOOD:
         material["stretch"][2] = rng.uniform(0.08, 0.3)
     material["offset"] = rng.uniform(-50, 50, 3)
-    material["gain"] = rng.uniform(0.5, 0.85)
-    material["warp"] = 0.0 if flat else rng.choice([0.0, 0.1, 0.5]) * rng.uniform()
+    material["gain"] = rng.uniform(0.5, 0.9)
+    material["warp"] = 0.0 if straight else rng.choice([0.0, 0.1, 0.5]) * rng.uniform()
     material["duty"] = rng.uniform(0.2, 0.8)
-    material["grain"] = 0.03 * rng.uniform() if smooth else rng.choice([0.08, 0.2, 0.5]) * rng.uniform(0.3, 1)
-    material["stain"] = (0.1 if smooth else 0.4) * rng.uniform()
+    material["grain"] = 0.04 * rng.uniform() if smooth else rng.choice([0.15, 0.4, 0.9]) * rng.uniform(0.4, 1)
+    material["stain"] = (0.1 if smooth else 0.5) * rng.uniform()
     material["gloss"] = rng.choice([0.0, 0.0, 0.3, 1.5])
     material["emission"] = rng.uniform(1.5, 10) if rng.uniform() < 0.04 else 0.0
     material["ramp"] = _draw_ramp(rng, palette, contrast=0.15 if smooth else rng.uniform(0.3, 1.0))
-    return material[()]
+    return material
 
 
 def _draw_ramp(rng: np.random.Generator, palette: Palette, contrast: float) -> NDArray[np.float64]:
-    """Four colours; ``contrast`` 0 leaves the first alone. Glyphs and seams use its two ends."""
+    """Four colours of which ``contrast`` 0 leaves the first alone."""
     ramp = np.stack([palette.colour(rng) for _ in range(4)])
-    if rng.uniform() < 0.3:  # ink on paper or its inverse
-        ramp[0], ramp[3] = (ramp[0] * 0.1, 0.3 + 0.7 * ramp[3]) if rng.uniform() < 0.5 else (0.9, 0.05)
+    style = rng.uniform()
+    if style < 0.15:  # dark marks on a light ground
+        ramp[0], ramp[3] = 0.3 + 0.6 * ramp[0], 0.1 * ramp[3]
+    elif style < 0.3:  # light marks on a dark ground
+        ramp[0], ramp[3] = 0.15 * ramp[0], 0.2 + 0.7 * ramp[3]
     return ramp[:1] + contrast * (ramp - ramp[:1])
 
 
-@njit(cache=True, nogil=True)
-def albedo(material, photos, sizes, x, y, z, s, t, footprint_m):  # type: ignore[no-untyped-def]
+@kernel
+def albedo(material, x, y, z, s, t, footprint_m):  # type: ignore[no-untyped-def]
     """Linear RGB (and emitted light, added to it by the caller) of a material.
 
-    (x, y, z) metres in the object's frame, (s, t) metres on its surface, ``footprint_m`` the pixel's width there.
+    (x, y, z) metres in the object's frame, (s, t) metres on its surface, ``footprint_m`` the pixel's width.
     Returns (r, g, b, emitted).
     """
-    scale = material.scale_m
-    footprint = footprint_m / scale
-    px = x / scale * material.stretch[0] + material.offset[0]
-    py = y / scale * material.stretch[1] + material.offset[1]
-    pz = z / scale * material.stretch[2] + material.offset[2]
-    coarse, fine = fbm_bands(px, py, pz, material.gain, footprint, material.seed)
+    per_m = 1.0 / material.scale_m
+    stretch, offset = material.stretch, material.offset
+    footprint = footprint_m * per_m
+    px, py, pz = x * per_m * stretch[0], y * per_m * stretch[1], z * per_m * stretch[2]
+    coarse, fine = fbm_bands(
+        px + offset[0], py + offset[1], pz + offset[2], material.gain, footprint, material.seed
+    )
     kind, duty, warp = material.kind, material.duty, material.warp
-    if material.photo >= 0:
-        r, g, b = photo_colour(photos, sizes, material.photo, s / scale + material.offset[0],
-                               t / scale + material.offset[1], footprint)
-        return r, g, b, 0.0
-    if kind in (0, 1, 2, 3, 11):
-        # Rings are centred on the object, not on the far offset of the noise.
-        tone = solid_pattern(kind, px - material.offset[0], py - material.offset[1], pz, coarse, fine, duty, warp,
-                             footprint)
+    if is_solid(kind):
+        tone = solid_pattern(kind, px, py, pz, coarse, fine, duty, warp, footprint)
     else:
-        tone = chart_pattern(kind, s / scale * material.stretch[0] + material.offset[0] + warp * coarse,
-                             t / scale * material.stretch[1] + material.offset[1] + warp * fine,
-                             duty, footprint * max(material.stretch[0], material.stretch[1]), material.seed)
+        tone = chart_pattern(
+            kind,
+            s * per_m * stretch[0] + offset[0] + warp * coarse,
+            t * per_m * stretch[1] + offset[1] + warp * fine,
+            duty,
+            footprint * max(stretch[0], stretch[1]),
+            material.seed,
+        )
     position = 3.0 * min(max(tone, 0.0), 1.0)
     k = min(int(position), 2)
     f = position - k

@@ -1,25 +1,29 @@
-"""Hashes and band-limited value noise, the ground of all procedural texture (Perlin 1985; Musgrave 1994, fBm)."""
+"""Hashes and band-limited value noise, the ground of all procedural texture (fBm: Musgrave 1994)."""
 
 from __future__ import annotations
 
 from math import floor
 
-from numba import njit
+from focalsim.sources.synthetic.kernel import kernel
 
 MAX_OCTAVES = 8
 _LACUNARITY = 2.03
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def hash01(ix: int, iy: int, iz: int, seed: int) -> float:
     """Uniform number in [0, 1) of an integer lattice point."""
-    h = ix * 374761393 + iy * 668265263 + iz * 1440662683 + seed * 974634877
-    h = ((h ^ (h >> 15)) & 0xFFFFFFFF) * 2246822519
-    h = ((h ^ (h >> 13)) & 0xFFFFFFFF) * 3266489917
-    return float((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
+    h = (
+        ix * 5871781006564002453
+        + iy * 3935559000370003845
+        + iz * 2862933555777941757
+        + seed * 3202034522624059733
+    )
+    h = (h ^ (h >> 32)) * 7046029254386353131
+    return float((h >> 36) & 0xFFFFFF) * (1.0 / 16777216.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def value_noise(x: float, y: float, z: float, seed: int) -> float:
     """Smoothly interpolated lattice noise in [-1, 1], one cell per unit."""
     fx, fy, fz = floor(x), floor(y), floor(z)
@@ -38,10 +42,8 @@ def value_noise(x: float, y: float, z: float, seed: int) -> float:
     return 2.0 * (front + tz * (back - front)) - 1.0
 
 
-@njit(cache=True, nogil=True)
-def fbm_bands(
-    x: float, y: float, z: float, gain: float, footprint: float, seed: int
-) -> tuple[float, float]:
+@kernel
+def fbm_bands(x: float, y: float, z: float, gain: float, footprint: float, seed: int) -> tuple[float, float]:
     """Fractal noise split into (its first three octaves, the finer rest), each roughly in [-1, 1].
 
     Octaves whose cells approach ``footprint`` (the pixel's width in cells of the first octave) fade out: the
@@ -71,7 +73,7 @@ def fbm_bands(
     return coarse / (1.0 + gain + gain * gain), fine / (gain * gain * gain * 2.0 + 1e-9)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def smoothstep(low: float, high: float, x: float) -> float:
     """0 below ``low``, 1 above ``high``, cubic between."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)

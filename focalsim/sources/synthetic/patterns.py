@@ -1,34 +1,38 @@
 """Texture patterns: functions of surface coordinates that give a tone in [0, 1].
 
-``footprint`` is the pixel's width in the pattern's own units. Edges are as wide as the pixel (a box average of a
-step), and a pattern finer than the pixel fades to its mean, so that no pattern aliases.
+``footprint`` is the pixel's width in the pattern's own units. Edges are as wide as the pixel (a box
+average of a step), and a pattern finer than the pixel fades to its mean, so that no pattern aliases.
 """
 
 from __future__ import annotations
 
 from math import floor, sin, sqrt
 
-from numba import njit
-
+from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.noise import hash01, smoothstep
 
-PLAIN, CLOUDS, MARBLE, WOOD, STRIPES, CHECKER, MOSAIC, CELLS, DOTS, BRICK, GLYPHS, RIDGES = range(12)
-SOLID_PATTERNS = (PLAIN, CLOUDS, MARBLE, WOOD, RIDGES)  # functions of the solid; the others need a surface chart
+PLAIN, CLOUDS, MARBLE, WOOD, RIDGES, STRIPES, CHECKER, MOSAIC, CELLS, DOTS, BRICK, GLYPHS = range(12)
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def is_solid(kind: int) -> bool:
+    """Whether a pattern is a function of the solid; the others need a surface chart."""
+    return kind <= RIDGES
+
+
+@kernel
 def _covered(signed_distance: float, footprint: float) -> float:
     """Share of a pixel inside an edge at ``signed_distance`` (> 0 inside)."""
     return min(max(signed_distance / max(footprint, 1e-9) + 0.5, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fade(footprint: float) -> float:
     """How much of a pattern of unit period is left at this footprint."""
     return 1.0 - smoothstep(0.3, 0.9, footprint)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pulse(x: float, duty: float, footprint: float) -> float:
     """Square wave of unit period that is 1 on the fraction ``duty``."""
     d = 0.5 * duty - abs(x - floor(x) - 0.5)
@@ -36,7 +40,7 @@ def _pulse(x: float, duty: float, footprint: float) -> float:
     return keep * _covered(d, footprint) + (1.0 - keep) * duty
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lattice_value(ix: int, iy: int, kind: int, duty: float, seed: int) -> float:
     """Tone of one cell: checker parity, a random tone, or the bit of a glyph (5 x 7 cells with gaps)."""
     if kind == CHECKER:
@@ -45,12 +49,17 @@ def _lattice_value(ix: int, iy: int, kind: int, duty: float, seed: int) -> float
         return hash01(ix, iy, 0, seed)
     letter, bit_x = ix // 5, ix % 5
     line, bit_y = iy // 8, iy % 8
-    if bit_x == 4 or bit_y > 4 or hash01(letter, line, 1, seed) < 0.18 or hash01(line, letter >> 4, 2, seed) < 0.2:
+    if (
+        bit_x == 4
+        or bit_y > 4
+        or hash01(letter, line, 1, seed) < 0.18
+        or hash01(line, letter >> 4, 2, seed) < 0.2
+    ):
         return 0.0
     return 1.0 if hash01(letter * 4 + bit_x, line * 5 + bit_y, 3, seed) < duty else 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lattice(x: float, y: float, kind: int, duty: float, footprint: float, seed: int) -> float:
     """Piecewise constant cells, box-averaged over the pixel."""
     fx, fy = floor(x - 0.5), floor(y - 0.5)
@@ -76,10 +85,10 @@ def _lattice(x: float, y: float, kind: int, duty: float, footprint: float, seed:
     return keep * value + (1.0 - keep) * mean
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cells(x: float, y: float, duty: float, footprint: float, seed: int) -> float:
     """Voronoi cells of random tone with dark seams of width ``duty`` / 4 (Worley 1996)."""
-    ix, iy = int(floor(x)), int(floor(y))
+    ix, iy = floor(x), floor(y)
     first, second = 9.0, 9.0
     tone_first, tone_second = 0.0, 0.0
     for jy in range(iy - 1, iy + 2):
@@ -100,10 +109,10 @@ def _cells(x: float, y: float, duty: float, footprint: float, seed: int) -> floa
     return keep * tone * (1.0 - seam) + (1.0 - keep) * 0.5
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _dots(x: float, y: float, duty: float, footprint: float, seed: int) -> float:
     """One dot of random place and size in a share ``duty`` of the cells."""
-    ix, iy = int(floor(x)), int(floor(y))
+    ix, iy = floor(x), floor(y)
     if hash01(ix, iy, 0, seed) > duty:
         value = 0.0
     else:
@@ -116,7 +125,7 @@ def _dots(x: float, y: float, duty: float, footprint: float, seed: int) -> float
     return keep * value + (1.0 - keep) * 0.12 * duty
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _brick(x: float, y: float, duty: float, footprint: float, seed: int) -> float:
     """Running bond: bricks of random tone (0.4 to 1), mortar 0."""
     row = floor(y)
@@ -129,12 +138,12 @@ def _brick(x: float, y: float, duty: float, footprint: float, seed: int) -> floa
     return keep * inside * (0.4 + 0.6 * hash01(int(column), int(row), 0, seed)) + (1.0 - keep) * 0.6
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def chart_pattern(kind: int, s: float, t: float, duty: float, footprint: float, seed: int) -> float:
     """Tone of a two-dimensional pattern at surface coordinates (s, t), one cell per unit."""
     if kind == STRIPES:
         return _pulse(s, duty, footprint)
-    if kind == CHECKER or kind == MOSAIC or kind == GLYPHS:
+    if kind in (CHECKER, MOSAIC, GLYPHS):
         return _lattice(s, t, kind, duty, footprint, seed)
     if kind == CELLS:
         return _cells(s, t, duty, footprint, seed)
@@ -143,9 +152,17 @@ def chart_pattern(kind: int, s: float, t: float, duty: float, footprint: float, 
     return _brick(s, t, duty, footprint, seed)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def solid_pattern(
-    kind: int, x: float, y: float, z: float, coarse: float, fine: float, duty: float, warp: float, footprint: float
+    kind: int,
+    x: float,
+    y: float,
+    z: float,
+    coarse: float,
+    fine: float,
+    duty: float,
+    warp: float,
+    footprint: float,
 ) -> float:
     """Tone of a three-dimensional pattern at (x, y, z) cells, warped by the noise bands there."""
     if kind == CLOUDS:

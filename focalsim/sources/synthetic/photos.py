@@ -1,4 +1,4 @@
-"""The user's own photos as textures: found once, loaded when drawn, looked up through a mip pyramid (Williams 1983)."""
+"""The user's own photos as textures: loaded when drawn, looked up through a mip pyramid (Williams 1983)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from focalsim.color import srgb_to_linear
 from focalsim.errors import SourceError
+from focalsim.sources.synthetic.kernel import kernel
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"}
 _MAX_SIDE_PX = 1024
@@ -33,7 +33,9 @@ def find_photos(folder: Path) -> tuple[Path, ...]:
     paths.sort(key=lambda p: p.relative_to(folder).as_posix())
     readable = tuple(p for p in paths if cv2.haveImageReader(str(p)))
     if not readable:
-        raise SourceError(f"{folder}: no readable image in it to use as a texture ({len(paths)} files look like one)")
+        raise SourceError(
+            f"{folder}: no readable image in it to use as a texture ({len(paths)} files look like one)"
+        )
     return readable
 
 
@@ -78,14 +80,14 @@ def pack_photos(paths: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.int6
     return np.concatenate(texels), sizes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mirror(index: int, length: int) -> int:
     """Mirrored repeat of a texel index."""
     index %= 2 * length
     return index if index < length else 2 * length - 1 - index
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bilinear(texels, first, height, width, x, y):  # type: ignore[no-untyped-def]
     fx, fy = floor(x), floor(y)
     wx, wy = x - fx, y - fy
@@ -99,9 +101,9 @@ def _bilinear(texels, first, height, width, x, y):  # type: ignore[no-untyped-de
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def photo_colour(texels, sizes, photo, x, y, footprint):  # type: ignore[no-untyped-def]
-    """Linear RGB of a photo at texel (x, y), area-averaged over ``footprint`` texels (trilinear mip lookup)."""
+    """Linear RGB of a photo at texel (x, y), averaged over ``footprint`` texels (trilinear mip lookup)."""
     level = min(max(log2(max(footprint, 1e-6)), 0.0), sizes.shape[1] - 1.001)
     low = int(level)
     w = level - low
@@ -112,7 +114,11 @@ def photo_colour(texels, sizes, photo, x, y, footprint):  # type: ignore[no-unty
     if w == 0.0:
         return r0, g0, b0
     r1, g1, b1 = _bilinear(
-        texels, sizes[photo, low + 1, 0], sizes[photo, low + 1, 1], sizes[photo, low + 1, 2],
-        x * f * 0.5 - 0.5, y * f * 0.5 - 0.5,
+        texels,
+        sizes[photo, low + 1, 0],
+        sizes[photo, low + 1, 1],
+        sizes[photo, low + 1, 2],
+        x * f * 0.5 - 0.5,
+        y * f * 0.5 - 0.5,
     )
     return r0 + w * (r1 - r0), g0 + w * (g1 - g0), b0 + w * (b1 - b0)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import atan2, floor, inf, sqrt
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.noise import value_noise
 
 BOX, ELLIPSOID, FRUSTUM, SHEET = range(4)  # kinds of solids
@@ -30,13 +30,26 @@ SOLID_DTYPE = np.dtype(
         ("box_uv", "f8", (4,)),  # u0, u1, v0, v1 that the solid may cover in the image
     ]
 )
+MAX_WALLS = 4
+BACKDROP_DTYPE = np.dtype(
+    [
+        ("count", "i4"),  # walls in use
+        ("ridge", "i4"),
+        ("materials", "i4", (MAX_WALLS,)),
+        ("walls", "f8", (MAX_WALLS, 3)),
+        ("frames", "f8", (MAX_WALLS, 3, 3)),  # rows: two axes in the wall, its unit normal
+        ("relief", "f8"),  # relative amplitude
+        ("frequency", "f8"),  # of its coarsest bumps, cycles per unit of u
+        ("seed", "i4"),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Solid:
     """One primitive. ``rotation`` has the local axes as columns; ``size_m`` are half extents along them.
 
-    shape: FRUSTUM (taper in [-1, 1]: radius at local z is (1 + taper z) / (1 + |taper|); open > 0 leaves the caps off)
+    shape: FRUSTUM (taper in [-1, 1]: radius at local z is (1 + taper z) / (1 + |taper|); open > 0: no caps)
            SHEET z = curvature x^2 with an outline (curvature in [-1, 1]; a count of bars, holes, or a share)
     """
 
@@ -58,15 +71,17 @@ class Solid:
 class Backdrop:
     """Planes w = 1/z = a u + b v + c that close the scene, possibly with relief.
 
-    A pixel sees the nearest of the ``walls`` (a concave room), or the farthest of the first ``ridge`` of them (the
-    outer edge of a block) where that lies before the rest. Relief multiplies w by 1 + amplitude * noise(u, v): a
-    height field seen from the pinhole, exact without marching.
+    A pixel sees the nearest of the ``walls`` (a concave room), or the farthest of the first ``ridge`` of them
+    (the outer edge of a block) where that lies before the rest. Relief multiplies w by
+    1 + amplitude * noise(u, v): a height field seen from the pinhole, exact without marching.
     """
 
-    walls: NDArray[np.float64]  # (n, 3) coefficients a, b, c in 1/m
-    materials: NDArray[np.int32]  # (n,)
+    walls: NDArray[np.float64]  # (n, 3) coefficients a, b, c in 1/m, n <= MAX_WALLS
+    materials: tuple[int, ...]
     ridge: int = 0
-    relief: tuple[float, float, float] = (0.0, 1.0, 0.0)  # amplitude, cycles per unit of u, seed
+    relief: float = 0.0
+    frequency: float = 1.0
+    seed: int = 0
 
 
 def pack_solids(solids: list[Solid]) -> NDArray[np.void]:
@@ -85,30 +100,51 @@ def pack_solids(solids: list[Solid]) -> NDArray[np.void]:
     return table
 
 
-@njit(cache=True, nogil=True)
-def backdrop_hit(walls, ridge, relief, u, v):  # type: ignore[no-untyped-def]
+def frame_along(axis: NDArray[np.float64], turn: float = 0.0) -> NDArray[np.float64]:
+    """Rotation whose third column is along ``axis``, turned about it by ``turn`` radians."""
+    z = axis / np.linalg.norm(axis)
+    helper = np.array([1.0, 0.0, 0.0]) if abs(z[0]) < 0.8 else np.array([0.0, 1.0, 0.0])
+    x = np.cross(helper, z)
+    x /= np.linalg.norm(x)
+    y = np.cross(z, x)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
+
+
+def pack_backdrop(backdrop: Backdrop) -> NDArray[np.void]:
+    """The one record (``BACKDROP_DTYPE``) that the kernels read."""
+    table = np.zeros(1, BACKDROP_DTYPE)
+    row, n = table[0], len(backdrop.walls)
+    row["count"], row["ridge"] = n, backdrop.ridge
+    row["walls"][:n], row["materials"][:n] = backdrop.walls, backdrop.materials
+    row["frames"][:n] = [frame_along(wall).T for wall in backdrop.walls]
+    row["relief"], row["frequency"], row["seed"] = backdrop.relief, backdrop.frequency, backdrop.seed
+    return table
+
+
+@kernel
+def backdrop_hit(backdrop, u, v):  # type: ignore[no-untyped-def]
     """(1/z, wall) of the backdrop on the ray (u, v, 1)."""
+    walls = backdrop.walls
     best, wall = -inf, 0
-    if ridge > 0:
+    if backdrop.ridge > 0:
         best = inf
-        for k in range(ridge):
+        for k in range(backdrop.ridge):
             w = walls[k, 0] * u + walls[k, 1] * v + walls[k, 2]
             if w < best:
                 best, wall = w, k
-    for k in range(ridge, len(walls)):
+    for k in range(backdrop.ridge, backdrop.count):
         w = walls[k, 0] * u + walls[k, 1] * v + walls[k, 2]
         if w > best:
             best, wall = w, k
-    if relief[0] > 0.0:
-        f, seed = relief[1], int(relief[2])
-        best *= 1.0 + relief[0] * (
-            0.65 * value_noise(f * u, f * v, 0.5, seed) + 0.25 * value_noise(2.7 * f * u, 2.7 * f * v, 3.5, seed)
-            + 0.1 * value_noise(7.1 * f * u, 7.1 * f * v, 6.5, seed)
-        )
+    if backdrop.relief > 0.0:
+        x, y, seed = backdrop.frequency * u, backdrop.frequency * v, backdrop.seed
+        bumps = 0.65 * value_noise(x, y, 0.5, seed) + 0.25 * value_noise(2.7 * x, 2.7 * y, 3.5, seed)
+        best *= 1.0 + backdrop.relief * (bumps + 0.1 * value_noise(7.1 * x, 7.1 * y, 6.5, seed))
     return best, wall
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _inside_outline(outline, x, y, count, seed):  # type: ignore[no-untyped-def]
     """Whether local (x, y) lies on the sheet."""
     if abs(x) > 1.0 or abs(y) > 1.0:
@@ -120,7 +156,7 @@ def _inside_outline(outline, x, y, count, seed):  # type: ignore[no-untyped-def]
     if outline == RING:
         r2 = x * x + y * y
         return count * count <= r2 <= 1.0
-    if outline == GRID or outline == BARS:
+    if outline in (GRID, BARS):
         cx, cy = 0.5 * count * (x + 1.0), 0.5 * count * (y + 1.0)
         thin = abs(cx - floor(cx) - 0.5) > 0.36
         return thin or (outline == GRID and abs(cy - floor(cy) - 0.5) > 0.36)
@@ -134,11 +170,15 @@ def _inside_outline(outline, x, y, count, seed):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def solid_hit(solid, u, v):  # type: ignore[no-untyped-def]
     """(z, face) of the first surface of a solid on the ray (u, v, 1); z = inf where it misses."""
     m, o = solid.to_local, solid.origin
-    dx, dy, dz = m[0, 0] * u + m[0, 1] * v + m[0, 2], m[1, 0] * u + m[1, 1] * v + m[1, 2], m[2, 0] * u + m[2, 1] * v + m[2, 2]
+    dx, dy, dz = (
+        m[0, 0] * u + m[0, 1] * v + m[0, 2],
+        m[1, 0] * u + m[1, 1] * v + m[1, 2],
+        m[2, 0] * u + m[2, 1] * v + m[2, 2],
+    )
     if solid.kind == BOX:
         return _box_hit(o[0], o[1], o[2], dx, dy, dz)
     if solid.kind == ELLIPSOID:
@@ -150,10 +190,12 @@ def solid_hit(solid, u, v):  # type: ignore[no-untyped-def]
         return (z, 0) if z > 0.0 else (inf, 0)
     if solid.kind == FRUSTUM:
         return _frustum_hit(o[0], o[1], o[2], dx, dy, dz, solid.shape[0], solid.shape[1] > 0.0)
-    return _sheet_hit(o[0], o[1], o[2], dx, dy, dz, solid.outline, solid.shape[0], solid.shape[1], solid.group)
+    return _sheet_hit(
+        o[0], o[1], o[2], dx, dy, dz, solid.outline, solid.shape[0], solid.shape[1], solid.group
+    )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _box_hit(ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     enter, leave, face = -inf, inf, 0
     for axis in range(3):
@@ -171,7 +213,7 @@ def _box_hit(ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     return (enter, face) if 0.0 < enter <= leave else (inf, 0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _frustum_hit(ox, oy, oz, dx, dy, dz, taper, is_open):  # type: ignore[no-untyped-def]
     """x^2 + y^2 = (p + q z)^2 between z = -1 and 1, with caps unless open (then the inside shows: face 1)."""
     p, q = 1.0 / (1.0 + abs(taper)), taper / (1.0 + abs(taper))
@@ -196,13 +238,17 @@ def _frustum_hit(ox, oy, oz, dx, dy, dz, taper, is_open):  # type: ignore[no-unt
     return best, face
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sheet_hit(ox, oy, oz, dx, dy, dz, outline, curvature, count, seed):  # type: ignore[no-untyped-def]
     """z = curvature x^2 inside the outline; both sides show."""
     a, b, c = curvature * dx * dx, curvature * ox * dx - 0.5 * dz, curvature * ox * ox - oz
     if abs(a) < 1e-12:
         z = -0.5 * c / b if b != 0.0 else inf
-        return (z, 0) if 0.0 < z < inf and _inside_outline(outline, ox + z * dx, oy + z * dy, count, seed) else (inf, 0)
+        return (
+            (z, 0)
+            if 0.0 < z < inf and _inside_outline(outline, ox + z * dx, oy + z * dy, count, seed)
+            else (inf, 0)
+        )
     root = b * b - a * c
     if root < 0.0:
         return inf, 0
@@ -216,9 +262,9 @@ def _sheet_hit(ox, oy, oz, dx, dy, dz, outline, curvature, count, seed):  # type
     return inf, 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def surface_frame(solid, u, v, z, face):  # type: ignore[no-untyped-def]
-    """Shading data of a hit: local metres (x, y, z), surface chart (s, t) in metres, and the unit normal to the camera."""
+    """Of a hit: local metres (x, y, z), surface chart (s, t) in metres, unit normal to the camera."""
     m, o, size = solid.to_local, solid.origin, solid.size_m
     x = o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2])
     y = o[1] + z * (m[1, 0] * u + m[1, 1] * v + m[1, 2])
@@ -247,3 +293,21 @@ def surface_frame(solid, u, v, z, face):  # type: ignore[no-untyped-def]
     if wx * u + wy * v + wz > 0.0:
         norm = -norm
     return x * size[0], y * size[1], h * size[2], s, t, wx / norm, wy / norm, wz / norm
+
+
+@kernel
+def backdrop_frame(backdrop, u, v, z, wall):  # type: ignore[no-untyped-def]
+    """As surface_frame, of the backdrop; relief tilts the normal."""
+    f = backdrop.frames
+    s = z * (f[wall, 0, 0] * u + f[wall, 0, 1] * v + f[wall, 0, 2])
+    t = z * (f[wall, 1, 0] * u + f[wall, 1, 1] * v + f[wall, 1, 2])
+    h = z * (f[wall, 2, 0] * u + f[wall, 2, 1] * v + f[wall, 2, 2])
+    nx, ny, nz = -f[wall, 2, 0], -f[wall, 2, 1], -f[wall, 2, 2]
+    if backdrop.relief > 0.0:  # the gradient of w(u, v) - 1/z
+        step = 1e-3 / backdrop.frequency
+        wu = (backdrop_hit(backdrop, u + step, v)[0] - 1.0 / z) / step
+        wv = (backdrop_hit(backdrop, u, v + step)[0] - 1.0 / z) / step
+        nx, ny, nz = -wu, -wv, -(1.0 / z - u * wu - v * wv)
+        norm = sqrt(nx * nx + ny * ny + nz * nz)
+        nx, ny, nz = nx / norm, ny / norm, nz / norm
+    return s, t, h, s, t, nx, ny, nz

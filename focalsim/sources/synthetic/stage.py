@@ -1,4 +1,4 @@
-"""The stage on which a scene is composed: the view, its bounds, and the objects and materials drawn so far."""
+"""The stage on which a scene is composed: the view, its bounds, the objects and materials drawn so far."""
 
 from __future__ import annotations
 
@@ -65,11 +65,14 @@ class Stage:
         self.rng, self.view, self._photos = rng, view, photos
         self.palette = Palette.draw(rng)
         self.solids: list[Solid] = []
-        self.backdrop: Backdrop | None = None
-        self._materials: list[np.void] = []
+        self._materials: list[NDArray[np.void]] = []
         # In some scenes things share materials, down to one for all: then only blur tells them apart.
         self._reuse = float(rng.choice([0.0, 0.3, 0.8, 1.0], p=[0.4, 0.3, 0.2, 0.1]))
         self._groups = 0
+
+    def set_backdrop(self, backdrop: Backdrop) -> None:
+        """Close the stage; things are placed before it."""
+        self.backdrop_table = prim.pack_backdrop(backdrop)
 
     @property
     def materials(self) -> NDArray[np.void]:
@@ -88,7 +91,7 @@ class Stage:
         return self._groups
 
     def spot(self, low: float = 0.0, high: float = 1.0) -> tuple[float, float, float]:
-        """A random place (u, v, w) in the image before the backdrop, w uniform between shares of the range."""
+        """A random place (u, v, w) in front of the backdrop, w uniform between shares of the range."""
         u = self.view.half_u * self.rng.uniform(-1.05, 1.05)
         v = self.view.half_v * self.rng.uniform(-1.05, 1.05)
         wall = self.wall_w(u, v)
@@ -97,9 +100,7 @@ class Stage:
 
     def wall_w(self, u: float, v: float) -> float:
         """Inverse depth of the backdrop."""
-        assert self.backdrop is not None
-        w, _ = prim.backdrop_hit(self.backdrop.walls, self.backdrop.ridge, self.backdrop.relief, u, v)
-        return float(w)
+        return float(prim.backdrop_hit(self.backdrop_table[0], u, v)[0])
 
     def add(
         self,
@@ -113,7 +114,7 @@ class Stage:
         outline: int = prim.RECTANGLE,
         shape: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        """Add a solid, kept thick enough to be seen and moved out along its ray where it would come too near."""
+        """Add a solid, kept thick enough to be seen, moved out along its ray where it would come too near."""
         w = 1.0 / centre_m[2]
         thin_m = 0.5 * MIN_THICKNESS_PX * self.view.metres_per_pixel(w)
         size_m = np.maximum(size_m, thin_m)
@@ -123,10 +124,14 @@ class Stage:
             centre_m = centre_m * ((nearest + half_depth) / centre_m[2])
         self.solids.append(
             Solid(
-                kind, centre_m, rotation, size_m,
+                kind,
+                centre_m,
+                rotation,
+                size_m,
                 self.material(w) if material is None else material,
                 self.new_group() if group is None else group,
-                outline, shape,
+                outline,
+                shape,
             )
         )
 
@@ -143,17 +148,6 @@ def random_rotation(rng: np.random.Generator) -> Vector:
             [2 * (b * d - a * c), 2 * (c * d + a * b), 1 - 2 * (b * b + c * c)],
         ]
     )
-
-
-def frame_along(axis: Vector, turn: float = 0.0) -> Vector:
-    """Rotation whose third column is ``axis``, turned about it by ``turn`` radians."""
-    z = axis / np.linalg.norm(axis)
-    helper = np.array([1.0, 0.0, 0.0]) if abs(z[0]) < 0.8 else np.array([0.0, 1.0, 0.0])
-    x = np.cross(helper, z)
-    x /= np.linalg.norm(x)
-    y = np.cross(z, x)
-    cos, sin = np.cos(turn), np.sin(turn)
-    return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from focalsim.sources.synthetic import primitives as prim
-from focalsim.sources.synthetic.stage import Stage, Vector, frame_along, log_uniform, random_rotation
+from focalsim.sources.synthetic.primitives import frame_along
+from focalsim.sources.synthetic.stage import Stage, Vector, log_uniform, random_rotation
 
-_SHEETS = np.array([prim.RECTANGLE, prim.DISC, prim.LEAF, prim.RING, prim.GRID, prim.BARS, prim.RAGGED, prim.HOLES])
+_SHEETS = np.array(
+    [prim.RECTANGLE, prim.DISC, prim.LEAF, prim.RING, prim.GRID, prim.BARS, prim.RAGGED, prim.HOLES]
+)
 
 
 def place(u: float, v: float, w: float) -> Vector:
@@ -79,7 +84,12 @@ def standing_thing(stage: Stage, spot: tuple[float, float], up: Vector, width_sh
 
 
 def rod(
-    stage: Stage, start: Vector, end: Vector, radius_m: float, material: int | None = None, group: int | None = None
+    stage: Stage,
+    start: Vector,
+    end: Vector,
+    radius_m: float,
+    material: int | None = None,
+    group: int | None = None,
 ) -> None:
     """A round rod between two points."""
     length = float(np.linalg.norm(end - start))
@@ -98,7 +108,9 @@ def wire(stage: Stage, low: float = 0.0, high: float = 1.0) -> None:
     side = 1.3 * np.array([view.half_u * np.cos(angle), view.half_v * np.sin(angle)])
     shift = rng.uniform(-0.8, 0.8, 2) * np.array([view.half_u, view.half_v])
     w_ends = [view.w(rng.uniform(low, high)) for _ in range(2)]
-    ends = [place(*(shift + s * side), w) for s, w in zip((-1, 1), w_ends, strict=True)]
+    ends = [
+        place(shift[0] + s * side[0], shift[1] + s * side[1], w) for s, w in zip((-1, 1), w_ends, strict=True)
+    ]
     bends = int(rng.choice([1, 10]))
     t = np.linspace(0, 1, bends + 1)[:, None]
     sag = rng.uniform(-0.4, 0.4, 3) * np.array([1, 1, 0.3]) * np.linalg.norm(ends[1] - ends[0])
@@ -107,7 +119,7 @@ def wire(stage: Stage, low: float = 0.0, high: float = 1.0) -> None:
     w_mean = float(np.mean(w_ends))
     radius = 0.5 * log_uniform(rng, 1.5, 12) * view.metres_per_pixel(w_mean)
     material, group = stage.material(w_mean), stage.new_group()
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         rod(stage, a, b, radius, material, group)
 
 
@@ -119,7 +131,13 @@ def leaf(
     rotation = frame_along(axis, rng.uniform(0, 2 * np.pi))[:, [2, 0, 1]]
     size = length_m * np.array([1.0, rng.uniform(0.25, 0.6), 1.0])
     stage.add(
-        prim.SHEET, centre_m, rotation, size, material=material, outline=outline, shape=(rng.uniform(-0.4, 0.4), 1.0)
+        prim.SHEET,
+        centre_m,
+        rotation,
+        size,
+        material=material,
+        outline=outline,
+        shape=(rng.uniform(-0.4, 0.4), 1.0),
     )
 
 
