@@ -17,7 +17,7 @@ COLUMNS = 6
 _MARGIN = 8
 _CAPTION = 22
 _HEADER = 30
-_BAR_WIDTH = 14
+_BAR = (48, 126)  # columns of the depth scale in its caption
 _BACKGROUND = (24, 24, 24)
 _INK = (235, 235, 235)
 _INVALID = (90, 90, 90)
@@ -86,24 +86,18 @@ def _cell(image: Image, caption: str) -> Image:
 
 
 def _depth_cell(sample: Sample) -> Image:
-    """Coloured depth with a bar beside it, over the sample's range less its outermost percent."""
+    """Coloured depth over the sample's range less its outermost percent, with its scale for a caption."""
     known = sample.depth_m[sample.valid]
     if known.size == 0:
-        return _cell(np.full_like(sample.all_in_focus, _INVALID[0]), "depth: unknown")
+        return _cell(np.full_like(sample.all_in_focus, _INVALID[0]), "depth unknown")
     near_m, far_m = (float(q) for q in np.percentile(known, [1, 99]))
-    cell = _cell(
-        colour_depth(sample.depth_m, sample.valid, near_m, far_m),
-        f"depth {near_m:.3g} to {far_m:.3g} m ({sample.valid.mean():.0%} known)",
-    )
-    height = cell.shape[0] - _CAPTION
-    bar = _colours(np.linspace(0, 1, height)[:, None].repeat(_BAR_WIDTH, axis=1))
-    cell[:height, -_BAR_WIDTH:] = bar
-    cell[:height, -_BAR_WIDTH - 2 : -_BAR_WIDTH] = _BACKGROUND
-    # Ticks uniform in 1/depth, as the colours are.
-    for share in (0.0, 0.5, 1.0):
-        depth_m = 1.0 / (1.0 / far_m + share * (1.0 / near_m - 1.0 / far_m))
-        y = round(14 + share * (height - 20))
-        _text(cell, f"{depth_m:.2g}", CELL_WIDTH_PX - _BAR_WIDTH - 42, y, outlined=True)
+    cell = _cell(colour_depth(sample.depth_m, sample.valid, near_m, far_m), f"{near_m:.2g}")
+    height, (left, right) = cell.shape[0] - _CAPTION, _BAR
+    cell[height + 4 : height + _CAPTION, left:right] = _colours(np.linspace(1, 0, right - left))
+    # The bar is uniform in 1/depth, as the colours are: its middle is not the mean in metres.
+    middle_m = 2.0 / (1.0 / near_m + 1.0 / far_m)
+    _text(cell, f"{middle_m:.2g}", (left + right) // 2 - 16, height + 17, outlined=True)
+    _text(cell, f"{far_m:.2g} m, {sample.valid.mean():.0%} known", right + 4, height + 16)
     return cell
 
 
