@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ASPECT_TOLERANCE = 0.01
-# Depths within this ratio of each other are one surface: more than the steps of a steep slant, less than most edges.
+# Depths within this ratio are one surface: more than the steps of a steep slant, less than most edges.
 _SURFACE_RATIO = 1.05
 _COLOUR_SIGMA = 25.0  # sRGB codes; colours that differ by more look like another surface
 
@@ -20,10 +20,11 @@ def same_view(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Depth (h, w), NaN = not known, sampled at the pixels of ``rgb`` (H, W, 3), which shows the same view.
 
-    A smaller depth map is enlarged. Where the four depths around a pixel are one surface, it is interpolated in
-    1/z, which is exact for planes. Where they are not, the pixel belongs to the surface of that one of the four
-    whose place in the image looks most like the pixel, and is interpolated between those of this surface. It is
-    not known where the nearest of the four is not. A larger depth map is sampled at the nearest pixel.
+    A smaller depth map is enlarged. Where the four depths around a pixel are one surface, it is
+    interpolated in 1/z, which is exact for planes. Where they are not, the pixel belongs to the surface of
+    that one of the four whose place in the image looks most like the pixel, and is interpolated between
+    those of this surface. It is not known where the nearest of the four is not. A larger depth map is
+    sampled at the nearest pixel.
     """
     if depth_m.shape == rgb.shape[:2]:
         return depth_m
@@ -32,7 +33,7 @@ def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray
     if depth_m.shape[0] >= rgb.shape[0]:
         return nearest
     inverse = np.nan_to_num(1.0 / depth_m, nan=0.0)
-    # Cell (r, c) lies between depth pixels r, r + 1 and c, c + 1. An unknown depth is 0 in 1/z: never one surface.
+    # Cell (r, c) lies between depth pixels r, r + 1 and c, c + 1. An unknown depth has 1/z = 0: no surface.
     cells = np.lib.stride_tricks.sliding_window_view(np.pad(inverse, (0, 1), mode="edge"), (2, 2))
     mixed = cells.max(axis=(2, 3)) > cells.min(axis=(2, 3)) * _SURFACE_RATIO
     rows, columns = np.nonzero(mixed[np.ix_(y.astype(int), x.astype(int))])
@@ -50,7 +51,7 @@ def _choose(
     y: NDArray[np.float64],
     x: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """1/z (n,) of the image pixels (rows, columns), which lie at (y, x) in the depth map, each on one surface."""
+    """1/z (n,) of image pixels, which lie at (y, x) in the depth map, each from one surface."""
     guide = cv2.resize(rgb, inverse.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
     down, right = (np.array(offsets)[:, None] for offsets in ((0, 0, 1, 1), (0, 1, 0, 1)))
     i = np.minimum(y.astype(int) + down, inverse.shape[0] - 1)

@@ -1,8 +1,8 @@
 """A folder of colour images and depth maps: RGB-D recordings, renderings, a phone's captures.
 
-Which files belong together: ``pairing``. Their formats: ``image_files``. The camera, where known: ``intrinsics``.
-Depth must show the same view as the colour. If it has the same aspect ratio but another size, it is brought to the
-size of the colour: ``align``.
+Which files belong together: ``pairing``. Their formats: ``image_files``. The camera, where known:
+``intrinsics``. Depth must show the same view as the colour. If it has the same aspect ratio but another
+size, it is brought to the size of the colour: ``align``.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class FolderSource(FileSource):
             rgb = read_colour(pair.colour, oriented=True)  # a portrait whose depth was stored upright
         if not same_view(depth_m.shape, rgb.shape[:2]):
             raise FrameError(
-                f"{pair.depth}: depth of {_size(depth_m)} pixels has another aspect ratio than the colour image "
-                f"of {_size(rgb)}",
+                f"{pair.depth}: depth of {_size(depth_m)} pixels has another aspect ratio than "
+                f"the colour image of {_size(rgb)}",
                 "depth of another aspect ratio",
             )
         depth_m = align_depth(depth_m, rgb)

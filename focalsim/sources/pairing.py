@@ -2,9 +2,9 @@
 
 The path inside the folder is taken apart into words and numbers: ``scene1/rgb_0007.png`` is scene, 1, rgb, 7.
 
-1. A file's role is told by a word of its name, else of its innermost folder, and so on outwards: first "ignored"
-   (disparity, right eye, mask, normals, confidence), then "depth", then "colour". Without any such word a ``.npy``,
-   ``.npz``, ``.pfm``, ``.exr`` or ``.pgm`` is depth, another image is colour.
+1. A file's role is told by a word of its name, else of its innermost folder, and so on outwards. "Ignored"
+   (disparity, right eye, mask, normals, confidence) comes before "depth", and that before "colour". Without
+   any such word a ``.npy``, ``.npz``, ``.pfm``, ``.exr`` or ``.pgm`` is depth, another image is colour.
 2. What is left without the words that tell roles is the key; equal keys are one frame. ``rgb/0001.jpg`` goes
    with ``depth/1.png``, ``color_3.png`` with ``depth_3.pgm``, ``left.png`` with ``depth_m.npz``.
 3. One colour image and one depth map alone in the folder are a pair whatever they are called.

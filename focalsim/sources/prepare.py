@@ -1,16 +1,29 @@
-"""From a source's frame to what the renderer takes: cropped, reduced, without holes, in the focus range."""
+"""From a source's frame to what the renderer takes: framed, without holes, in the focus range."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.errors import FrameError
 from focalsim.scene import Scene
 from focalsim.sources.base import FrameRequest
+from focalsim.sources.fill import fill_holes
+from focalsim.sources.framing import Framing, frame_window
+
+# What lies nearer or farther than these quantiles of the valid depths does not decide where a scene is
+# placed.
+_ROBUST_RANGE = (0.01, 0.99)
+# "auto" keeps a scene that leaves the focus range by no more than this fraction of it, counted in dioptres:
+# half the step between two of ten slices.
+_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedScene:
-    """A scene ready for the renderer; ``depth_scale`` is the factor on its metres (1 = kept)."""
+    """A scene ready for the renderer, with finite depth everywhere, and the factor on its metres."""
 
     scene: Scene
     depth_scale: float
@@ -19,5 +32,71 @@ class PreparedScene:
 def prepare_scene(
     scene: Scene, request: FrameRequest, *, max_holes: float, depth_policy: str, match_fov: bool = False
 ) -> PreparedScene:
-    """Crop, reduce, fill and place one frame. Raises FrameError where the frame cannot serve ``request``."""
-    raise NotImplementedError
+    """Crop to the output's aspect ratio, reduce what is too large, fill holes, and place the scene in depth.
+
+    max_holes     largest fraction of the window's pixels whose depth may be unknown
+    depth_policy  "keep", "fit" or "auto"; see :func:`depth_factor`
+    match_fov     crop to the phone's true field of view
+
+    Depth in holes is filled (:func:`focalsim.sources.fill.fill_holes`) and stays invalid. Hidden surfaces
+    go the same way. Raises FrameError where the frame cannot serve ``request``.
+    """
+    framing = frame_window(scene, request, match_fov=match_fov)
+    valid = framing.pick(scene.valid)
+    check_holes(valid, max_holes, scene.source_id)
+    depth_m = framing.pick(scene.depth_m)
+    factor = depth_factor(depth_m[valid], request.near_m, request.far_m, depth_policy)
+    hidden_rgb_linear, hidden_depth_m = _frame_hidden(scene, framing)
+    prepared = replace(
+        scene,
+        rgb_linear=framing.average(scene.rgb_linear),
+        depth_m=fill_holes(depth_m, valid) * np.float32(factor),
+        valid=valid,
+        hidden_rgb_linear=hidden_rgb_linear,
+        hidden_depth_m=None if hidden_depth_m is None else hidden_depth_m * np.float32(factor),
+        intrinsics=None if scene.intrinsics is None else framing.intrinsics(scene.intrinsics),
+    )
+    return PreparedScene(prepared, factor)
+
+
+def check_holes(valid: NDArray[np.bool_], max_holes: float, source_id: str) -> None:
+    """Raise FrameError where more than the fraction ``max_holes`` (below 1) of the pixels has no depth."""
+    holes = 1.0 - float(valid.mean())
+    if holes > max_holes:
+        raise FrameError(
+            f"{source_id}: {100 * holes:.1f} % of its pixels have no depth, more than {100 * max_holes:g} %",
+            "too many holes",
+        )
+
+
+def depth_factor(depth_m: NDArray[np.float32], near_m: float, far_m: float, policy: str) -> float:
+    """Factor on a scene's metres, given its known depths (n,).
+
+    "keep" is 1. "fit" puts the middle of the scene's robust range on the middle of the focus range, both
+    counted in dioptres, in which blur is linear and the slices are uniform:
+
+        factor = (1/d_near + 1/d_far) / (1/near + 1/far)
+
+    A scene that spans a smaller ratio far/near than the focus range then lies within it; a larger one
+    leaves it by the same blur on either side. "auto" is 1 where the scene lies within the focus range
+    already, else as "fit".
+    """
+    d_near, d_far = (float(d) for d in np.quantile(depth_m, _ROBUST_RANGE))
+    slack = _TOLERANCE * (1 / near_m - 1 / far_m)
+    inside = 1 / d_near <= 1 / near_m + slack and 1 / d_far >= 1 / far_m - slack
+    if policy == "keep" or (policy == "auto" and inside):
+        return 1.0
+    return (1 / d_near + 1 / d_far) / (1 / near_m + 1 / far_m)
+
+
+def _frame_hidden(
+    scene: Scene, framing: Framing
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Hidden colour, averaged over where it is known, and depth."""
+    if scene.hidden_rgb_linear is None or scene.hidden_depth_m is None:
+        return None, None
+    known = np.isfinite(scene.hidden_depth_m)[..., None].astype(np.float32)
+    share = framing.average(np.repeat(known, 3, axis=2))
+    light = framing.average(np.where(known > 0, scene.hidden_rgb_linear, np.float32(0)))
+    colour = np.divide(light, share, out=np.zeros_like(light), where=share > 0)
+    return colour, framing.pick(scene.hidden_depth_m)

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from focalsim.sources.base import FrameRequest, Source
+import numpy as np
+
+from focalsim.errors import FrameError, SourceError
+from focalsim.scene import Scene
+from focalsim.sources.base import FileSource, FrameRequest, Source
+from focalsim.sources.framing import frame_window
+from focalsim.sources.prepare import check_holes
+
+# Most rooms and tables lie in this range; a median depth outside it is more often a wrong unit.
+_USUAL_MEDIAN_M = (0.1, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Result of :func:`survey`.
 
-    usable   indices of the frames that can be used, ascending; ``range(sys.maxsize)`` for an endless source
-    skipped  reason -> {frame id: message}
+    usable          indices of the frames that can be used, ascending; a ``range`` for an endless source
+    skipped         reason -> {frame id: message}
+    median_depth_m  median over the usable frames of their median depths; NaN for an endless source
     """
 
     usable: Sequence[int]
-    skipped: Mapping[str, Mapping[str, str]]
+    skipped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    median_depth_m: float = np.nan
 
     def summary(self) -> str:
-        """One line for the log, empty where nothing was skipped."""
-        raise NotImplementedError
+        """What the user should know, a line each; empty where all is as expected."""
+        lines = []
+        if self.skipped:
+            n = sum(len(frames) for frames in self.skipped.values())
+            reasons = ", ".join(f"{reason}: {len(frames)}" for reason, frames in self.skipped.items())
+            example = next(message for frames in self.skipped.values() for message in frames.values())
+            lines.append(f"{n} of {n + len(self.usable)} frames skipped ({reasons}); {example}")
+        if self.median_depth_m < _USUAL_MEDIAN_M[0] or self.median_depth_m > _USUAL_MEDIAN_M[1]:
+            lines.append(
+                f"the median depth is {self.median_depth_m:.3g} m; if it is not, set the depth scale"
+            )
+        return "\n".join(lines)
 
 
 def survey(
@@ -32,13 +55,46 @@ def survey(
     match_fov: bool = False,
     limit: int | None = None,
 ) -> Survey:
-    """Find the frames that :func:`prepare_scene` takes for EVERY one of ``requests`` (one per phone).
+    """Find the frames that can be prepared for EVERY one of ``requests`` (one per phone); reads each once.
 
-    Stops after ``limit`` usable frames. Raises SourceError where no frame is usable.
+    Stops after ``limit`` usable frames. Raises SourceError, with the reason, where there is none.
     """
-    raise NotImplementedError
+    if not isinstance(source, FileSource):
+        return Survey(range(len(source)))
+    from tqdm import tqdm
+
+    usable: list[int] = []
+    medians: list[float] = []
+    skipped: dict[str, dict[str, str]] = {}
+    # disable=None: shown on a terminal only.
+    for index in tqdm(range(len(source)), desc="survey", unit="frame", disable=None, leave=False):
+        if len(usable) == (limit or sys.maxsize):
+            break
+        try:
+            scene = source.load(index, requests[0], np.random.default_rng(0))
+            for request in requests:
+                _check(scene, request, max_holes, match_fov)
+        except FrameError as error:
+            skipped.setdefault(error.reason, {})[source.frame_id(index)] = str(error)
+        else:
+            usable.append(index)
+            medians.append(float(np.median(scene.depth_m[scene.valid])))
+    found = Survey(usable, skipped, float(np.median(medians)) if usable else np.nan)
+    if not usable:
+        raise SourceError(f"no frame of {source.name} can be used: {found.summary()}")
+    return found
 
 
 def source_digest(source: Source, indices: Iterable[int]) -> str:
-    """sha256 over the content of these frames; empty for a source that makes its own."""
-    raise NotImplementedError
+    """sha256 over the content of these frames, or over what a source that makes its own makes them from."""
+    if not isinstance(source, FileSource):
+        return str(getattr(source, "digest", ""))
+    digest = hashlib.sha256()
+    for index in indices:
+        digest.update(f"{source.frame_id(index)} {source.content_digest(index)}\n".encode())
+    return digest.hexdigest()
+
+
+def _check(scene: Scene, request: FrameRequest, max_holes: float, match_fov: bool) -> None:
+    framing = frame_window(scene, request, match_fov=match_fov)
+    check_holes(framing.pick(scene.valid), max_holes, scene.source_id)
