@@ -72,7 +72,7 @@ class SyntheticSource:
             chosen = rng.choice(len(self._photos), min(_PHOTOS_PER_SCENE, len(self._photos)), replace=False)
             photos = pack_photos([self._photos[k] for k in chosen])
         frame = cast_frame(compose_world(rng, view, photos), width, height, intrinsics)
-        gain = _exposure(frame.rgb_linear, rng)
+        gain = np.float32(_exposure(frame.rgb_linear, rng))
         return Scene(
             rgb_linear=np.minimum(gain * frame.rgb_linear, _MAX_LINEAR),
             depth_m=frame.depth_m,
@@ -84,11 +84,10 @@ class SyntheticSource:
         )
 
 
-def _exposure(rgb_linear: NDArray[np.float32], rng: np.random.Generator) -> np.float32:
+def _exposure(rgb_linear: NDArray[np.float32], rng: np.random.Generator) -> float:
     """Gain to a random mean brightness; as a camera does, it mostly spares the brightest 2 %."""
     mean = float(np.mean(np.minimum(rgb_linear, 1.0)))
     bright = float(np.quantile(rgb_linear[::4, ::4].max(axis=2), 0.98))
     gain = float(rng.uniform(0.1, 0.4)) / max(mean, 1e-3)
     highest = float(rng.choice([0.9, 3.0], p=[0.8, 0.2])) / max(bright, 1e-3)
-    gain = min(gain, highest)
-    return np.float32(gain)
+    return float(min(gain, highest))

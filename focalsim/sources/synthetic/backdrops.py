@@ -48,7 +48,7 @@ def draw_relief(stage: Stage, chance: float) -> tuple[float, float]:
     return (rng.uniform(0.01, 0.25) if rng.uniform() < chance else 0.0), rng.uniform(1.5, 9.0)
 
 
-def wall(stage: Stage, low: float = 0.0, high: float = 0.6, tilt: float = 0.15, relief: float = 0.3) -> None:
+def wall(stage: Stage, low: float = 0.0, high: float = 0.75, tilt: float = 0.15, relief: float = 0.3) -> None:
     """A wall nearly parallel to the image at a depth between shares ``low`` and ``high`` of the range."""
     middle, half = stage.rng.uniform(low, high), tilt * stage.rng.uniform()
     w0, w1 = (stage.view.w(float(np.clip(middle + s * half, 0, 1))) for s in (-1, 1))
@@ -78,7 +78,7 @@ def corner(stage: Stage) -> None:
 def table(stage: Stage) -> Vector:
     """A table top, tilted any way, before a wall that stands on it. Returns the unit vector up from it."""
     rng, view = stage.rng, stage.view
-    far, near = rng.uniform(-0.1, 0.35), rng.uniform(0.5, 1.0)
+    far, near = rng.uniform(-0.1, 0.35), rng.uniform(0.55, 1.05)
     top = slanted_plane(stage, view.w(far), view.w(near))
     up = -top / np.linalg.norm(top)
     # The wall's normal lies in the table, turned up to 40 degrees from the direction of view.

@@ -53,16 +53,16 @@ def plants(stage: Stage) -> None:
 
 def wall_with_objects(stage: Stage) -> None:
     """Things at various depths before a wall."""
-    backdrops.wall(stage, 0.0, 0.5)
+    backdrops.wall(stage)
     for _ in range(int(stage.rng.integers(3, 20))):
-        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.06, 0.35))
+        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.06, 0.45))
 
 
 def few_large(stage: Stage) -> None:
     """Two to five large things, at times more than the frame holds."""
     backdrops.sheet(stage, 0.0, 0.6, relief=0.2)
     for _ in range(int(stage.rng.integers(2, 6))):
-        things.random_solid(stage, stage.spot(0.1), log_uniform(stage.rng, 0.3, 1.0))
+        things.random_solid(stage, stage.spot(0.3), log_uniform(stage.rng, 0.3, 1.2))
 
 
 def nearly_flat(stage: Stage) -> None:
@@ -78,7 +78,7 @@ def crowd(stage: Stage) -> None:
     """Many things of all sizes floating through the whole range."""
     backdrops.sheet(stage, 0.0, 0.35)
     for _ in range(int(stage.rng.integers(25, 90))):
-        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.02, 0.25))
+        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.03, 0.35))
 
 
 def thin_things(stage: Stage) -> None:
@@ -127,7 +127,7 @@ def draw_light(rng: np.random.Generator, view: View) -> NDArray[np.void]:
     for name, spread in (("direction", 1.2), ("sky", 1.0)):
         towards = np.array([0.0, 0.0, -1.0]) + spread * rng.normal(size=3)
         row[name] = towards / np.linalg.norm(towards)
-    share = rng.uniform(0.2, 0.95)
+    share = rng.uniform(0.4, 0.95)
     row["lamp"] = share * (1 + rng.uniform(-0.2, 0.2, 3))
     row["ambient"] = (1 - share) * (1 + rng.uniform(-0.25, 0.25, 3))
     if rng.uniform() < 0.5:

@@ -47,15 +47,14 @@ class Palette:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Palette:
-        hue = (
-            rng.uniform() if rng.uniform() < 0.5 else rng.normal(0.09, 0.04)
-        )  # earth, wood and skin are frequent
-        dark = rng.uniform(0.1, 0.5)
+        # Earth, wood and skin are frequent in photos, then sky and leaves; anything is possible.
+        usual = rng.normal([0.09, 0.09, 0.58, 0.28], [0.03, 0.05, 0.06, 0.08])
+        dark = rng.uniform(0.05, 0.4)
         return cls(
-            hues=np.array([hue, hue + rng.uniform(-0.1, 0.1), rng.uniform(), rng.uniform()]),
+            hues=np.array([*rng.choice(usual, 2), rng.choice(usual) + rng.uniform(-0.1, 0.1), rng.uniform()]),
             grey_share=rng.uniform(0.1, 0.8),
             saturation=rng.uniform(0.15, 0.9),
-            brightness=(dark, rng.uniform(dark + 0.2, 1.0)),
+            brightness=(dark, rng.uniform(dark + 0.3, 1.0)),
         )
 
     def colour(self, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -89,7 +88,7 @@ _STROKE_PX, _TEXEL_PX, _CELL_PX = (2.5, 12.0), (0.5, 3.0), (5.0, 250.0)
 def draw_material(
     rng: np.random.Generator, palette: Palette, pixel_m: float, photos: int = 0
 ) -> NDArray[np.void]:
-    """One random material (a 0-d ``MATERIAL_DTYPE`` array) for a surface whose pixels are about ``pixel_m`` wide.
+    """One random material (0-d, ``MATERIAL_DTYPE``) for a surface whose pixels are about ``pixel_m`` wide.
 
     With ``photos`` > 0 half of the materials show one of them.
     """

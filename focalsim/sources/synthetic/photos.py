@@ -47,7 +47,7 @@ def digest_photos(paths: tuple[Path, ...]) -> str:
     return total.hexdigest()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=6)
 def load_pyramid(path: Path) -> tuple[NDArray[np.float32], ...]:
     """Linear-light levels of one photo, each the 2 x 2 area mean of the one before.
 
