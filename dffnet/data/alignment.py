@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ALIGNMENTS = ("metadata", "none")
-
 
 def align_stack(images: Tensor, magnification: Tensor, shift_px: Tensor) -> Tensor:
     """Undo breathing and shift: every slice as seen in the geometry of the reference slice.

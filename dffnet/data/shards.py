@@ -38,13 +38,13 @@ def shard_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 class ShardStacks(Dataset[Batch]):
-    """All samples of ``shards`` in order, each a :class:`Batch` without the axis B, in the unit of the network.
+    """All samples of ``shards`` in order, each a :class:`Batch` without its axis B, in the network's unit.
 
     unit   "dioptres" or "metres": of target and focus positions
     align  "metadata" (slices warped to the reference slice by stored magnification and shift) or "none"
 
-    Files are opened when a sample is asked for, anew in each process. Raises ShardError, which names the file,
-    for shards that cannot be read or that differ in number of slices or size.
+    Files are opened when a sample is asked for, anew in each process. Raises ShardError, naming the file, for
+    shards that cannot be read or that differ in number of slices or size.
     """
 
     def __init__(self, shards: Sequence[Path], *, unit: str = "dioptres", align: str = "metadata") -> None:
@@ -105,8 +105,8 @@ class ShardStacks(Dataset[Batch]):
 def to_batch(sample: Sample, *, unit: str, align: str) -> Batch:
     """One stored sample for a network. Invalid pixels, NaN, infinite and non-positive depth become target 0.
 
-    Raises ValueError for focus distances that are not positive, finite and far to near, and for a geometry that
-    is not finite.
+    Raises ValueError for focus distances that are not positive, finite and far to near, and for a geometry
+    that is not finite.
     """
     focus = sample.focus_distance_m
     if not (np.isfinite(focus) & (focus > 0)).all() or (np.diff(focus) > 0).any():
@@ -135,8 +135,8 @@ def to_images(images: np.ndarray[Any, Any]) -> Tensor:
 def split_by_scene(source_ids: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Indices for training and validation; samples of one scene (equal source_id) stay on one side.
 
-    About ``fraction`` of the scenes, at least one where fraction > 0, go to validation; none where there is only
-    one scene.
+    About ``fraction`` of the scenes go to validation: at least one where fraction > 0, none where there is
+    only one.
     """
     scenes = sorted(set(source_ids))
     count = min(max(1, round(fraction * len(scenes))), len(scenes) - 1) if fraction > 0 else 0

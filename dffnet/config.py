@@ -1,0 +1,78 @@
+"""The config of a training run: frozen, closed, round-trips through JSON, and stored in every checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from dffnet.units import UNITS
+from focalsim.errors import ConfigError
+
+ALIGNMENTS = ("metadata", "none")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+MIN_CROP_PX = 64  # below, the coarsest volume has too few values for batch norm
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides what a run learns; workers, devices and paths do not.
+
+    model, model_options  name in dffnet.models.MODELS and its constructor's arguments
+    loss                  name in dffnet.losses.LOSSES
+    unit                  of depth inside the network: "dioptres" (linear in blur) or "metres"
+    align                 "metadata": slices warped to the reference slice first; "none": as they are
+    epochs, max_steps     whichever ends first; max_steps -1 = no limit
+    batch_size            stacks a step and device
+    crop_px               side of the training crop
+    lr                    learning rate of Adam, betas (0.9, 0.99)
+    gradient_clip         largest norm of a step's gradient
+    val_fraction          part of the scenes kept for validation
+    seed                  of the weights, the order, the augmentation and the split
+    precision             of lightning's trainer
+    """
+
+    model: str = "dff-wild"
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "multi-scale-mse"
+    unit: str = "dioptres"
+    align: str = "metadata"
+    epochs: int = 100
+    max_steps: int = -1
+    batch_size: int = 4
+    crop_px: int = 224
+    lr: float = 1e-3
+    gradient_clip: float = 1.0
+    val_fraction: float = 0.1
+    seed: int = 0
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("batch_size", 1), ("crop_px", MIN_CROP_PX), ("seed", 0)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        if self.max_steps != -1 and self.max_steps < 1:
+            raise ConfigError(f"max_steps must be at least 1, or -1 for no limit, got {self.max_steps}")
+        for name in ("lr", "gradient_clip"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.val_fraction < 1:
+            raise ConfigError(f"val_fraction must lie in [0, 1), got {self.val_fraction}")
+        for name, known in (("unit", UNITS), ("align", ALIGNMENTS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
+        """Inverse of :meth:`to_dict`. Raises ConfigError for unknown keys and for values that cannot be."""
+        unknown = sorted(set(data) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ConfigError(f"config has unknown keys: {', '.join(unknown)}")
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise ConfigError(f"config has a value of the wrong type: {error}") from None
