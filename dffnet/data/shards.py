@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -75,28 +76,30 @@ class ShardStacks(Dataset[Batch]):
         return len(self._places)
 
     def __getitem__(self, index: int) -> Batch:
-        sample, reader = self._read(index)
+        reader, i = self._reader(index)
+        sample = reader[i]
         try:
             return to_batch(sample, unit=self.unit, align=self.align)
         except ValueError as error:
-            raise ShardError(f"{reader.path}: sample {self._places[index][1]}: {error}") from None
+            raise ShardError(f"{reader.path}: sample {i}: {error}") from None
 
     def name(self, index: int) -> str:
         """``shard.h5[i]`` of a sample, for messages and reports."""
         shard, i = self._places[index]
         return f"{self._readers[shard].path.name}[{i}]"
 
-    def sample(self, index: int) -> Sample:
-        """A sample as it is stored."""
-        return self._read(index)[0]
+    def truth(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Depth in metres and where it is known, both (H, W), read without the images."""
+        reader, i = self._reader(index)
+        return known_depth(reader.read("depth_m", i), reader.read("valid", i))
 
-    def _read(self, index: int) -> tuple[Sample, ShardReader]:
+    def _reader(self, index: int) -> tuple[ShardReader, int]:
         shard, i = self._places[index]
         if shard not in self._open:
             self._open.append(shard)
             if len(self._open) > _MAX_OPEN_FILES:
                 self._readers[self._open.pop(0)].close()
-        return self._readers[shard][i], self._readers[shard]
+        return self._readers[shard], i
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": []}
@@ -111,8 +114,7 @@ def to_batch(sample: Sample, *, unit: str, align: str) -> Batch:
     focus = sample.focus_distance_m
     if not (np.isfinite(focus) & (focus > 0)).all() or (np.diff(focus) > 0).any():
         raise ValueError(f"focus distances must be positive and far to near, got {focus.tolist()}")
-    valid = sample.valid & np.isfinite(sample.depth_m) & (sample.depth_m > 0)
-    depth = np.where(valid, sample.depth_m, np.float32(1.0))
+    depth_m, valid = known_depth(sample.depth_m, sample.valid)
     images = to_images(sample.images)
     if align == "metadata":
         magnification, shift = sample.magnification, sample.principal_point_px
@@ -122,12 +124,20 @@ def to_batch(sample: Sample, *, unit: str, align: str) -> Batch:
     return Batch(
         images=images,
         focus_positions=torch.from_numpy(from_metres(focus, unit)),
-        target=torch.from_numpy(np.where(valid, from_metres(depth, unit), np.float32(0.0))),
+        target=torch.from_numpy(np.where(valid, from_metres(depth_m, unit), np.float32(0.0))),
         valid=torch.from_numpy(valid),
     )
 
 
-def to_images(images: np.ndarray[Any, Any]) -> Tensor:
+def known_depth(
+    depth_m: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Depth with 1 m where unknown, and the mask without NaN, infinite and non-positive depth; (H, W)."""
+    known = valid & np.isfinite(depth_m) & (depth_m > 0)
+    return np.where(known, depth_m, np.float32(1.0)), known
+
+
+def to_images(images: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255.0)
 
@@ -135,8 +145,7 @@ def to_images(images: np.ndarray[Any, Any]) -> Tensor:
 def split_by_scene(source_ids: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Indices for training and validation; samples of one scene (equal source_id) stay on one side.
 
-    About ``fraction`` of the scenes go to validation: at least one where fraction > 0, none where there is
-    only one.
+    About ``fraction`` of the scenes go to validation: at least one where fraction > 0, none of only one.
     """
     scenes = sorted(set(source_ids))
     count = min(max(1, round(fraction * len(scenes))), len(scenes) - 1) if fraction > 0 else 0

@@ -8,19 +8,29 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
+_SHOWN = ("train_loss", "val_mae")
+
 
 class Progress(Callback):
     """One bar over all training steps, with the last loss and validation error beside it."""
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Open the bar, on the first process."""
         total = int(trainer.estimated_stepping_batches)
-        disable = None if trainer.is_global_zero else True
+        disable = None if trainer.is_global_zero else True  # None: quiet unless on a terminal
         self._bar = tqdm(total=total, initial=trainer.global_step, unit="step", disable=disable)
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
+        """Move it on."""
         self._bar.update(trainer.global_step - self._bar.n)
-        shown = {k: f"{v:.4g}" for k, v in trainer.callback_metrics.items() if k in ("train_loss", "val_mae")}
-        self._bar.set_postfix(shown, refresh=False)
+        if not self._bar.disable:
+            shown = {
+                k: f"{float(trainer.callback_metrics[k]):.4g}"
+                for k in _SHOWN
+                if k in trainer.callback_metrics
+            }
+            self._bar.set_postfix(shown, refresh=False)
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+    def on_train_end(self, *_: Any) -> None:
+        """Close it."""
         self._bar.close()

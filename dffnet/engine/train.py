@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ import lightning
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from dffnet.checkpoint import read_without_code, save_checkpoint
 from dffnet.config import TrainConfig
@@ -26,6 +29,7 @@ from dffnet.data.shards import ShardStacks, shard_files
 from dffnet.engine.module import CONFIG_KEY, DepthTraining, StackData
 from dffnet.engine.progress import Progress
 from dffnet.errors import CheckpointError, TrainingError
+from focalsim.errors import ConfigError, FocalsimError, OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +55,27 @@ def train(
 ) -> TrainResult:
     """Train a model on ``shards`` (files or folders) and write it to ``out``.
 
-    ``resume`` continues the run in ``out`` from its last epoch. Raises ShardError for shards that do not fit
-    together, CheckpointError where there is nothing to resume, TrainingError where training cannot go on.
+    ``resume`` continues the run in ``out`` from its last epoch; without it an earlier run there is replaced.
+    Raises ShardError for shards that do not fit together, ConfigError for devices that are not there,
+    CheckpointError where there is nothing to resume, OutputError where ``out`` cannot be written, and
+    TrainingError where training cannot go on.
     """
     stacks = ShardStacks(shard_files(shards), unit=config.unit, align=config.align)
     data = StackData(stacks, config, workers=workers)
     last = out / "last.ckpt"
     if resume:
         _check_resumable(last, config)
-    with _quiet():
+    else:
+        _remove_run(out)
+    with _quiet(), _writing_to(out):
         lightning.seed_everything(config.seed, verbose=False)
         module = DepthTraining(config)
         keep = KeepBest(out / "model.pt")
         trainer = _trainer(out, config, devices, keep, steps=len(data.training) // config.batch_size)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume else None)
+        except MisconfigurationException as error:
+            raise ConfigError(str(error)) from None
         except (KeyboardInterrupt, SystemExit):  # which of them depends on lightning's version
             raise TrainingError(f"interrupted at step {trainer.global_step}; {out} can be resumed") from None
         if data.validation and keep.step != trainer.global_step:
@@ -80,6 +90,11 @@ def train(
         val_samples=len(data.validation),
         val_mae=keep.best,
     )
+
+
+def default_workers() -> int:
+    """Loader processes for this machine: one CPU is left to compute; more than 8 wait for each other."""
+    return min(8, max(0, (os.cpu_count() or 1) - 1))
 
 
 class KeepBest(Callback):
@@ -113,6 +128,12 @@ class KeepBest(Callback):
         self.best = state_dict["best"]
 
 
+def _remove_run(out: Path) -> None:
+    for name in ("model.pt", "last.ckpt"):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "log", ignore_errors=True)
+
+
 def _trainer(out: Path, config: TrainConfig, devices: str, keep: KeepBest, steps: int) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator="auto",
@@ -133,7 +154,7 @@ def _trainer(out: Path, config: TrainConfig, devices: str, keep: KeepBest, steps
 
 
 def _check_resumable(last: Path, config: TrainConfig) -> None:
-    """Refuse a checkpoint that is foreign, would run code when lightning reads it, or is of another config."""
+    """Refuse a state that is foreign, would run code when lightning reads it, or is of another config."""
     content = read_without_code(last)
     if not isinstance(content, dict) or CONFIG_KEY not in content:
         raise CheckpointError(f"{last}: not the state of a training run")
@@ -145,6 +166,18 @@ def _check_resumable(last: Path, config: TrainConfig) -> None:
     done = content["epoch"] + 1
     if done > config.epochs:
         raise CheckpointError(f"{last}: has {done} epochs behind it, more than {config.epochs}")
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    """What goes wrong with files in here goes wrong in ``out``: the shards' errors are ours already."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if isinstance(error, FocalsimError):
+            raise
+        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""``dffnet eval``: the measures of a checkpoint on shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt, refuse_existing, shards_arg, workers_opt
+from dffnet.config import ALIGNMENTS
+
+
+@click.command("eval")
+@checkpoint_arg
+@shards_arg
+@click.option("--out", type=PATH, metavar="DIR", help="Folder for eval.json and pictures of best and worst.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with every image instead of the table.")
+@click.option("--align", type=click.Choice(ALIGNMENTS), help="[default: as the checkpoint was trained]")
+@workers_opt
+@overwrite_opt
+def command(
+    checkpoint: Path,
+    shards: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    align: str | None,
+    workers: int | None,
+    overwrite: bool,
+) -> None:
+    """Measure a checkpoint on shards or bundles, beside the guess that every depth is the mean depth."""
+    if out is not None:
+        refuse_existing(out, ("eval.json",), overwrite)
+
+    from dffnet import report
+    from dffnet.engine.evaluate import evaluate, open_stacks
+    from dffnet.engine.predictor import Predictor
+    from dffnet.engine.train import default_workers
+    from dffnet.output import write_files
+
+    predictor = Predictor(checkpoint)
+    stacks = open_stacks(predictor, shards, align)
+    evaluation = evaluate(predictor, stacks, workers=default_workers() if workers is None else workers)
+    for name in evaluation.skipped:
+        click.echo(f"{name}: no valid depth, skipped", err=True)
+    text = report.as_json(evaluation, str(checkpoint))
+    if out is not None:
+        files = {"eval.json": (text + "\n").encode(), **report.pictures(evaluation, predictor, stacks)}
+        write_files(out, files)
+    click.echo(text if as_json else report.table(evaluation))

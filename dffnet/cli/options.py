@@ -1,0 +1,49 @@
+"""Options and parameter types that commands share; defaults are those of ``TrainConfig``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dffnet.config import TrainConfig
+from focalsim.errors import OutputError
+
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}
+PATH = click.Path(path_type=Path)
+
+shards_arg = click.argument("shards", nargs=-1, required=True, type=PATH, metavar="SHARD...")
+checkpoint_arg = click.argument("checkpoint", type=PATH, metavar="CHECKPOINT")
+overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+workers_opt = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Processes that load data beside the main one. [default: up to 8, one CPU left to compute]",
+)
+
+
+class Distances(click.ParamType[tuple[float, ...]]):
+    """Comma-separated metres, as in ``1.0,0.5,0.25``; ``inf`` is allowed."""
+
+    name = "M,M,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of distances: expected metres as in 1.0,0.5,0.25", param, ctx)
+
+
+def refuse_existing(out: Path, names: tuple[str, ...], overwrite: bool) -> None:
+    """Raise OutputError where ``out`` is a file or holds one of ``names`` and may not be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file, expected a folder")
+    existing = [name for name in names if (out / name).exists()]
+    if existing and not overwrite:
+        raise OutputError(f"{out / existing[0]}: exists; use --overwrite to replace it")

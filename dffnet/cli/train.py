@@ -1,0 +1,77 @@
+"""``dffnet train``: a network from shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dffnet.cli.options import DEFAULTS, PATH, overwrite_opt, refuse_existing, shards_arg, workers_opt
+from dffnet.config import ALIGNMENTS, MIN_CROP_PX, PRECISIONS, TrainConfig
+from dffnet.units import UNITS
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _option(flag: str, name: str, **kwargs: Any) -> Callable[[_Function], _Function]:
+    return click.option(flag, name, default=DEFAULTS[name], show_default=True, **kwargs)
+
+
+@click.command("train")
+@shards_arg
+@click.option("--out", type=PATH, required=True, metavar="RUN", help="Folder of the run.")
+@_option("--model", "model", metavar="NAME", help="Which network.")
+@_option("--loss", "loss", metavar="NAME", help="Which loss.")
+@_option("--unit", "unit", type=click.Choice(UNITS), help="Unit of depth inside the network.")
+@_option("--align", "align", type=click.Choice(ALIGNMENTS), help="Warp slices to the reference by metadata.")
+@_option("--epochs", "epochs", type=click.IntRange(min=1), help="Passes over the training samples.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps. [default: no limit]")
+@_option("--batch-size", "batch_size", type=click.IntRange(min=1), help="Stacks in a step, on each device.")
+@_option("--crop", "crop_px", type=click.IntRange(min=MIN_CROP_PX), help="Side of training crops in pixels.")
+@_option("--lr", "lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@_option(
+    "--gradient-clip", "gradient_clip", type=click.FloatRange(min=0, min_open=True), help="Largest norm."
+)
+@_option(
+    "--val-fraction", "val_fraction", type=click.FloatRange(0, 1, max_open=True), help="Scenes held out."
+)
+@_option("--seed", "seed", type=click.IntRange(min=0), help="Root of all draws.")
+@_option("--precision", "precision", type=click.Choice(PRECISIONS), help="Number format.")
+@click.option("--devices", default="auto", show_default=True, metavar="N|auto", help="GPUs to train on.")
+@workers_opt
+@click.option("--resume", is_flag=True, help="Continue the run in RUN from its last epoch.")
+@overwrite_opt
+def command(
+    shards: tuple[Path, ...],
+    out: Path,
+    max_steps: int | None,
+    devices: str,
+    workers: int | None,
+    resume: bool,
+    overwrite: bool,
+    **options: Any,
+) -> None:
+    """Train a network on shards or bundles; the best model lands in RUN/model.pt.
+
+    The depth network takes any number of slices, but all shards of one run must have the same.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
+    if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
+        raise click.BadParameter(
+            f"{devices!r} is neither 'auto' nor a positive number", param_hint="--devices"
+        )
+    config = TrainConfig(max_steps=max_steps or -1, **options)
+    if not resume:
+        refuse_existing(out, ("model.pt", "last.ckpt"), overwrite)
+
+    from dffnet.engine.train import default_workers, train
+
+    workers = default_workers() if workers is None else workers
+    result = train(shards, out, config, workers=workers, devices=devices, resume=resume)
+    held_out = f"{result.val_samples} held out" if result.val_samples else "none held out: no validation"
+    click.echo(f"{result.train_samples} training stacks, {held_out}", err=True)
+    error = f"  val MAE {result.val_mae:.4g} {config.unit}" if result.val_samples else ""
+    click.echo(f"{result.model}  {result.epochs} epochs, {result.steps} steps{error}")
