@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from focalsim.sources.synthetic.primitives import Backdrop
 from focalsim.sources.synthetic.stage import Stage, Vector, random_rotation
+from focalsim.sources.synthetic.walls import Backdrop
 
 
 def slanted_plane(stage: Stage, w_start: float, w_end: float, angle: float | None = None) -> Vector:

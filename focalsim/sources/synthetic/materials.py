@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ MATERIAL_DTYPE = np.dtype(
         ("grain", "f8"),  # fine brightness variation
         ("stain", "f8"),  # coarse brightness variation
         ("gloss", "f8"),  # strength of the highlight
-        ("emission", "f8"),  # linear light of bright spots, 0 for none
+        ("emission", "f8"),  # linear light given off at tone 1, 0 for none
         ("ramp", "f8", (4, 3)),  # colours of tones 0, 1/3, 2/3, 1 in linear light
     ]
 )
@@ -81,6 +82,8 @@ _WEIGHTS = {
 }
 _KINDS = np.array(list(_WEIGHTS))
 _CHANCES = np.array(list(_WEIGHTS.values())) / sum(_WEIGHTS.values())
+_TWO_COLOURED = (patterns.STRIPES, patterns.CHECKER, patterns.DOTS, patterns.GLYPHS)
+_MANY_TONED = (patterns.MOSAIC, patterns.CELLS, patterns.BRICK)
 # Cell sizes in pixels where the surface is seen: strokes of glyphs, texels of photos, cells of all else.
 _STROKE_PX, _TEXEL_PX, _CELL_PX = (2.5, 12.0), (0.5, 3.0), (5.0, 250.0)
 
@@ -111,8 +114,14 @@ def draw_material(
     material["grain"] = 0.04 * rng.uniform() if smooth else rng.choice([0.15, 0.4, 0.9]) * rng.uniform(0.4, 1)
     material["stain"] = (0.1 if smooth else 0.5) * rng.uniform()
     material["gloss"] = rng.choice([0.0, 0.0, 0.3, 1.5])
-    material["emission"] = rng.uniform(1.5, 10) if rng.uniform() < 0.04 else 0.0
-    material["ramp"] = _draw_ramp(rng, palette, contrast=0.15 if smooth else rng.uniform(0.3, 1.0))
+    glowing = kind in (patterns.DOTS, patterns.GLYPHS) and rng.uniform() < 0.25
+    material["emission"] = rng.uniform(1.5, 10) if glowing else 0.0
+    ramp = _draw_ramp(rng, palette, contrast=0.15 if smooth else rng.uniform(0.3, 1.0))
+    if kind in _TWO_COLOURED:  # colour linear in tone: the mean tone of a pixel then gives its mean colour
+        ramp = np.linspace(ramp[0], ramp[3], 4)
+    elif kind in _MANY_TONED:  # edges between cells then pass through no colour brighter or darker than both
+        ramp = ramp[np.argsort(ramp.sum(axis=1))]
+    material["ramp"] = ramp
     return material
 
 
@@ -128,7 +137,9 @@ def _draw_ramp(rng: np.random.Generator, palette: Palette, contrast: float) -> N
 
 
 @kernel
-def albedo(material, x, y, z, s, t, footprint_m):  # type: ignore[no-untyped-def]
+def albedo(
+    material: Any, x: float, y: float, z: float, s: float, t: float, footprint_m: float
+) -> tuple[float, float, float, float]:
     """Linear RGB (and emitted light, added to it by the caller) of a material.
 
     (x, y, z) metres in the object's frame, (s, t) metres on its surface, ``footprint_m`` the pixel's width.
@@ -161,5 +172,4 @@ def albedo(material, x, y, z, s, t, footprint_m):  # type: ignore[no-untyped-def
     r = shade * (ramp[k, 0] + f * (ramp[k + 1, 0] - ramp[k, 0]))
     g = shade * (ramp[k, 1] + f * (ramp[k + 1, 1] - ramp[k, 1]))
     b = shade * (ramp[k, 2] + f * (ramp[k + 1, 2] - ramp[k, 2]))
-    emitted = material.emission * max(tone - 0.75, 0.0) * 4.0 if material.emission > 0.0 else 0.0
-    return r, g, b, emitted
+    return r, g, b, material.emission * tone

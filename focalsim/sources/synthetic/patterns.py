@@ -29,7 +29,7 @@ def _covered(signed_distance: float, footprint: float) -> float:
 @kernel
 def _fade(footprint: float) -> float:
     """How much of a pattern of unit period is left at this footprint."""
-    return 1.0 - smoothstep(0.3, 0.9, footprint)
+    return 1.0 - smoothstep(0.6, 1.1, footprint)
 
 
 @kernel
@@ -81,7 +81,7 @@ def _lattice(x: float, y: float, kind: int, duty: float, footprint: float, seed:
         )
         value = low + wy * (high - low)
     keep = _fade(footprint)
-    mean = 0.3 * duty if kind == GLYPHS else 0.5
+    mean = 0.33 * duty if kind == GLYPHS else 0.5
     return keep * value + (1.0 - keep) * mean
 
 

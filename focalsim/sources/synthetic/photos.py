@@ -88,7 +88,9 @@ def _mirror(index: int, length: int) -> int:
 
 
 @kernel
-def _bilinear(texels, first, height, width, x, y):  # type: ignore[no-untyped-def]
+def _bilinear(
+    texels: NDArray[np.float32], first: int, height: int, width: int, x: float, y: float
+) -> tuple[float, float, float]:
     fx, fy = floor(x), floor(y)
     wx, wy = x - fx, y - fy
     x0, x1 = _mirror(int(fx), width), _mirror(int(fx) + 1, width)
@@ -102,7 +104,9 @@ def _bilinear(texels, first, height, width, x, y):  # type: ignore[no-untyped-de
 
 
 @kernel
-def photo_colour(texels, sizes, photo, x, y, footprint):  # type: ignore[no-untyped-def]
+def photo_colour(
+    texels: NDArray[np.float32], sizes: NDArray[np.int64], photo: int, x: float, y: float, footprint: float
+) -> tuple[float, float, float]:
     """Linear RGB of a photo at texel (x, y), averaged over ``footprint`` texels (trilinear mip lookup)."""
     level = min(max(log2(max(footprint, 1e-6)), 0.0), sizes.shape[1] - 1.001)
     low = int(level)

@@ -1,4 +1,4 @@
-"""Analytic primitives: solids in a local frame that spans [-1, 1]^3, and the backdrop that closes the scene.
+"""Analytic primitives: boxes, ellipsoids, frustums and sheets in a local frame that spans [-1, 1]^3.
 
 A ray is (0, 0, 0) + z (u, v, 1): its parameter IS the depth, so every hit below is exact.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import atan2, floor, inf, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,19 +31,10 @@ SOLID_DTYPE = np.dtype(
         ("box_uv", "f8", (4,)),  # u0, u1, v0, v1 that the solid may cover in the image
     ]
 )
-MAX_WALLS = 4
-BACKDROP_DTYPE = np.dtype(
-    [
-        ("count", "i4"),  # walls in use
-        ("ridge", "i4"),
-        ("materials", "i4", (MAX_WALLS,)),
-        ("walls", "f8", (MAX_WALLS, 3)),
-        ("frames", "f8", (MAX_WALLS, 3, 3)),  # rows: two axes in the wall, its unit normal
-        ("relief", "f8"),  # relative amplitude
-        ("frequency", "f8"),  # of its coarsest bumps, cycles per unit of u
-        ("seed", "i4"),
-    ]
-)
+
+
+# Local (x, y, z) in metres, surface chart (s, t) in metres, unit normal towards the camera.
+Shading = tuple[float, float, float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +59,15 @@ class Solid:
         return float(np.abs(self.rotation[2]) @ self.size_m)
 
 
-@dataclass(frozen=True, slots=True)
-class Backdrop:
-    """Planes w = 1/z = a u + b v + c that close the scene, possibly with relief.
-
-    A pixel sees the nearest of the ``walls`` (a concave room), or the farthest of the first ``ridge`` of them
-    (the outer edge of a block) where that lies before the rest. Relief multiplies w by
-    1 + amplitude * noise(u, v): a height field seen from the pinhole, exact without marching.
-    """
-
-    walls: NDArray[np.float64]  # (n, 3) coefficients a, b, c in 1/m, n <= MAX_WALLS
-    materials: tuple[int, ...]
-    ridge: int = 0
-    relief: float = 0.0
-    frequency: float = 1.0
-    seed: int = 0
+def frame_along(axis: NDArray[np.float64], turn: float = 0.0) -> NDArray[np.float64]:
+    """Rotation whose third column is along ``axis``, turned about it by ``turn`` radians."""
+    z = axis / np.linalg.norm(axis)
+    helper = np.array([1.0, 0.0, 0.0]) if abs(z[0]) < 0.8 else np.array([0.0, 1.0, 0.0])
+    x = np.cross(helper, z)
+    x /= np.linalg.norm(x)
+    y = np.cross(z, x)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
 
 
 def pack_solids(solids: list[Solid]) -> NDArray[np.void]:
@@ -100,55 +86,8 @@ def pack_solids(solids: list[Solid]) -> NDArray[np.void]:
     return table
 
 
-def frame_along(axis: NDArray[np.float64], turn: float = 0.0) -> NDArray[np.float64]:
-    """Rotation whose third column is along ``axis``, turned about it by ``turn`` radians."""
-    z = axis / np.linalg.norm(axis)
-    helper = np.array([1.0, 0.0, 0.0]) if abs(z[0]) < 0.8 else np.array([0.0, 1.0, 0.0])
-    x = np.cross(helper, z)
-    x /= np.linalg.norm(x)
-    y = np.cross(z, x)
-    cos, sin = np.cos(turn), np.sin(turn)
-    return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
-
-
-def pack_backdrop(backdrop: Backdrop) -> NDArray[np.void]:
-    """The one record (``BACKDROP_DTYPE``) that the kernels read."""
-    table = np.zeros(1, BACKDROP_DTYPE)
-    row, n = table[0], len(backdrop.walls)
-    row["count"], row["ridge"] = n, backdrop.ridge
-    row["walls"][:n], row["materials"][:n] = backdrop.walls, backdrop.materials
-    row["frames"][:n] = [frame_along(wall).T for wall in backdrop.walls]
-    row["relief"], row["frequency"], row["seed"] = backdrop.relief, backdrop.frequency, backdrop.seed
-    return table
-
-
 @kernel
-def backdrop_hit(backdrop, u, v):  # type: ignore[no-untyped-def]
-    """(1/z, wall) of the backdrop on the ray (u, v, 1)."""
-    walls = backdrop.walls
-    best, wall = -inf, 0
-    if backdrop.ridge > 0:
-        best = inf
-        for k in range(backdrop.ridge):
-            w = walls[k, 0] * u + walls[k, 1] * v + walls[k, 2]
-            if w < best:
-                best, wall = w, k
-    for k in range(backdrop.ridge, backdrop.count):
-        w = walls[k, 0] * u + walls[k, 1] * v + walls[k, 2]
-        if w > best:
-            best, wall = w, k
-    if backdrop.relief > 0.0:
-        x, y, seed = backdrop.frequency * u, backdrop.frequency * v, backdrop.seed
-        s, t = 0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x  # octaves turned against each other hide the lattice
-        bumps = 0.65 * value_noise(x, y, 0.5, seed) + 0.25 * value_noise(2.7 * s, 2.7 * t, 3.5, seed)
-        best *= 1.0 + backdrop.relief * (
-            bumps + 0.1 * value_noise(6.1 * t + 2.0 * s, 6.1 * s - 2.0 * t, 6.5, seed)
-        )
-    return best, wall
-
-
-@kernel
-def _inside_outline(outline, x, y, count, seed):  # type: ignore[no-untyped-def]
+def _inside_outline(outline: int, x: float, y: float, count: float, seed: int) -> bool:
     """Whether local (x, y) lies on the sheet."""
     if abs(x) > 1.0 or abs(y) > 1.0:
         return False
@@ -174,7 +113,7 @@ def _inside_outline(outline, x, y, count, seed):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def solid_hit(solid, u, v):  # type: ignore[no-untyped-def]
+def solid_hit(solid: Any, u: float, v: float) -> tuple[float, int]:
     """(z, face) of the first surface of a solid on the ray (u, v, 1); z = inf where it misses."""
     m, o = solid.to_local, solid.origin
     dx, dy, dz = (
@@ -199,7 +138,7 @@ def solid_hit(solid, u, v):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _box_hit(ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+def _box_hit(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     enter, leave, face = -inf, inf, 0
     for axis in range(3):
         o, d = (ox, dx) if axis == 0 else ((oy, dy) if axis == 1 else (oz, dz))
@@ -217,7 +156,9 @@ def _box_hit(ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _frustum_hit(ox, oy, oz, dx, dy, dz, taper, is_open):  # type: ignore[no-untyped-def]
+def _frustum_hit(
+    ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, taper: float, is_open: bool
+) -> tuple[float, int]:
     """x^2 + y^2 = (p + q z)^2 between z = -1 and 1, with caps unless open (then the inside shows: face 1)."""
     p, q = 1.0 / (1.0 + abs(taper)), taper / (1.0 + abs(taper))
     r = p + q * oz
@@ -242,7 +183,18 @@ def _frustum_hit(ox, oy, oz, dx, dy, dz, taper, is_open):  # type: ignore[no-unt
 
 
 @kernel
-def _sheet_hit(ox, oy, oz, dx, dy, dz, outline, curvature, count, seed):  # type: ignore[no-untyped-def]
+def _sheet_hit(
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    outline: int,
+    curvature: float,
+    count: float,
+    seed: int,
+) -> tuple[float, int]:
     """z = curvature x^2 inside the outline; both sides show."""
     a, b, c = curvature * dx * dx, curvature * ox * dx - 0.5 * dz, curvature * ox * ox - oz
     if abs(a) < 1e-12:
@@ -266,7 +218,7 @@ def _sheet_hit(ox, oy, oz, dx, dy, dz, outline, curvature, count, seed):  # type
 
 
 @kernel
-def surface_frame(solid, u, v, z, face):  # type: ignore[no-untyped-def]
+def surface_frame(solid: Any, u: float, v: float, z: float, face: int) -> Shading:
     """Of a hit: local metres (x, y, z), surface chart (s, t) in metres, unit normal to the camera."""
     m, o, size = solid.to_local, solid.origin, solid.size_m
     x = o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2])
@@ -296,21 +248,3 @@ def surface_frame(solid, u, v, z, face):  # type: ignore[no-untyped-def]
     if wx * u + wy * v + wz > 0.0:
         norm = -norm
     return x * size[0], y * size[1], h * size[2], s, t, wx / norm, wy / norm, wz / norm
-
-
-@kernel
-def backdrop_frame(backdrop, u, v, z, wall):  # type: ignore[no-untyped-def]
-    """As surface_frame, of the backdrop; relief tilts the normal."""
-    f = backdrop.frames
-    s = z * (f[wall, 0, 0] * u + f[wall, 0, 1] * v + f[wall, 0, 2])
-    t = z * (f[wall, 1, 0] * u + f[wall, 1, 1] * v + f[wall, 1, 2])
-    h = z * (f[wall, 2, 0] * u + f[wall, 2, 1] * v + f[wall, 2, 2])
-    nx, ny, nz = -f[wall, 2, 0], -f[wall, 2, 1], -f[wall, 2, 2]
-    if backdrop.relief > 0.0:  # the gradient of w(u, v) - 1/z
-        step = 1e-3 / backdrop.frequency
-        wu = (backdrop_hit(backdrop, u + step, v)[0] - 1.0 / z) / step
-        wv = (backdrop_hit(backdrop, u, v + step)[0] - 1.0 / z) / step
-        nx, ny, nz = -wu, -wv, -(1.0 / z - u * wu - v * wv)
-        norm = sqrt(nx * nx + ny * ny + nz * nz)
-        nx, ny, nz = nx / norm, ny / norm, nz / norm
-    return s, t, h, s, t, nx, ny, nz

@@ -6,7 +6,7 @@ Single-threaded on purpose: the pipeline runs one process per core, and the byte
 from __future__ import annotations
 
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.materials import albedo
 from focalsim.sources.synthetic.noise import smoothstep, value_noise
 from focalsim.sources.synthetic.photos import photo_colour
-from focalsim.sources.synthetic.primitives import backdrop_frame, backdrop_hit, solid_hit, surface_frame
+from focalsim.sources.synthetic.primitives import solid_hit, surface_frame
+from focalsim.sources.synthetic.walls import backdrop_frame, backdrop_hit
 
 LIGHT_DTYPE = np.dtype(
     [
@@ -97,7 +98,14 @@ def _pixel_boxes(
 
 
 @kernel
-def _cast_rays(world, boxes, x, row_start, u, v):  # type: ignore[no-untyped-def]
+def _cast_rays(
+    world: World,
+    boxes: NDArray[np.int64],
+    x: NDArray[np.float64],
+    row_start: NDArray[np.int64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Depth (2, n) and key (2, n) of the visible and the next surface of each ray; rays are sorted by row."""
     n = len(u)
     depth = np.empty((2, n))
@@ -126,7 +134,7 @@ def _cast_rays(world, boxes, x, row_start, u, v):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _edge_mask(key):  # type: ignore[no-untyped-def]
+def _edge_mask(key: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Pixels with another surface or face among their eight neighbours."""
     height, width = key.shape
     mask = np.zeros((height, width), np.bool_)
@@ -140,7 +148,20 @@ def _edge_mask(key):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _lit(light, material, u, v, z, nx, ny, nz, r, g, b, emitted):  # type: ignore[no-untyped-def]
+def _lit(
+    light: Any,
+    material: Any,
+    u: float,
+    v: float,
+    z: float,
+    nx: float,
+    ny: float,
+    nz: float,
+    r: float,
+    g: float,
+    b: float,
+    emitted: float,
+) -> tuple[float, float, float]:
     """Linear RGB of a surface: albedo times (Lambert lamp plus surroundings), a highlight, emitted light."""
     nearness = 1.0 / sqrt(u * u + v * v + 1.0)  # z over the length of the ray
     lx, ly, lz = light.direction[0], light.direction[1], light.direction[2]
@@ -166,7 +187,14 @@ def _lit(light, material, u, v, z, nx, ny, nz, r, g, b, emitted):  # type: ignor
 
 
 @kernel
-def _shade_rays(world, focal_px, key, u, v, depth):  # type: ignore[no-untyped-def]
+def _shade_rays(
+    world: World,
+    focal_px: float,
+    key: NDArray[np.int32],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    depth: NDArray[np.float64],
+) -> NDArray[np.float32]:
     """Linear RGB (n, 3) float32 of each hit, band-limited to the pixel."""
     rgb = np.empty((len(u), 3), np.float32)
     # Records are handed down, not the world: copying its array descriptors per call costs more than noise.

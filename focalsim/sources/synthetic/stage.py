@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from focalsim.sources.base import FrameRequest
 from focalsim.sources.synthetic import primitives as prim
 from focalsim.sources.synthetic.materials import MATERIAL_DTYPE, Palette, draw_material
-from focalsim.sources.synthetic.primitives import Backdrop, Solid
+from focalsim.sources.synthetic.primitives import Solid
+from focalsim.sources.synthetic.walls import Backdrop, backdrop_hit, pack_backdrop
 
 Vector = NDArray[np.float64]
 
@@ -72,7 +73,7 @@ class Stage:
 
     def set_backdrop(self, backdrop: Backdrop) -> None:
         """Close the stage; things are placed before it."""
-        self.backdrop_table = prim.pack_backdrop(backdrop)
+        self.backdrop_table = pack_backdrop(backdrop)
 
     @property
     def materials(self) -> NDArray[np.void]:
@@ -100,7 +101,7 @@ class Stage:
 
     def wall_w(self, u: float, v: float) -> float:
         """Inverse depth of the backdrop."""
-        return float(prim.backdrop_hit(self.backdrop_table[0], u, v)[0])
+        return float(backdrop_hit(self.backdrop_table[0], u, v)[0])
 
     def add(
         self,
