@@ -29,7 +29,7 @@ def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray
     if depth_m.shape == rgb.shape[:2]:
         return depth_m
     y, x = (_centres(n_out, n_in) for n_out, n_in in zip(rgb.shape[:2], depth_m.shape, strict=True))
-    nearest = depth_m[np.ix_(np.rint(y).astype(int), np.rint(x).astype(int))]
+    nearest: NDArray[np.float32] = depth_m[np.ix_(np.rint(y).astype(int), np.rint(x).astype(int))]
     if depth_m.shape[0] >= rgb.shape[0]:
         return nearest
     inverse = np.nan_to_num(1.0 / depth_m, nan=0.0)
@@ -39,8 +39,8 @@ def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray
     rows, columns = np.nonzero(mixed[np.ix_(y.astype(int), x.astype(int))])
     smooth = cv2.resize(inverse, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     smooth[rows, columns] = _choose(inverse, rgb, rows, columns, y[rows], x[columns])
-    with np.errstate(divide="ignore"):
-        return np.where(np.isnan(nearest), nearest, 1.0 / smooth)
+    np.divide(1.0, smooth, out=nearest, where=~np.isnan(nearest))
+    return nearest
 
 
 def _choose(
@@ -64,7 +64,8 @@ def _choose(
     same = (inverse[i, j] <= chosen * _SURFACE_RATIO) & (inverse[i, j] * _SURFACE_RATIO >= chosen)
     total = (nearness * same).sum(axis=0)
     weighted = (nearness * same * inverse[i, j]).sum(axis=0)
-    return np.divide(weighted, total, out=np.zeros_like(total), where=total > 0).astype(np.float32)
+    share: NDArray[np.float64] = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
+    return share.astype(np.float32)
 
 
 def _centres(n_out: int, n_in: int) -> NDArray[np.float64]:

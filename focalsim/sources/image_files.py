@@ -8,6 +8,7 @@ floats are metres. NaN, infinity, zero and negative numbers mean that the depth 
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 import zlib
@@ -55,7 +56,7 @@ def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
     if depth_scale is None:
         depth_scale = 1.0 if stored.dtype.kind == "f" else UNITS_PER_METRE
     with np.errstate(over="ignore"):
-        depth_m = (stored / depth_scale).astype(np.float32)
+        depth_m = np.divide(stored, depth_scale, dtype=np.float64).astype(np.float32)
     depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = np.nan
     if np.isnan(depth_m).all():
         raise FrameError(f"{path}: no pixel has a depth: all are 0, negative or not finite", "no valid depth")
@@ -79,7 +80,8 @@ def _read_image(path: Path) -> NDArray[Any]:
 
 def _read_numpy(path: Path) -> NDArray[Any]:
     try:
-        stored = np.load(path, allow_pickle=False)
+        # From memory, because np.load leaves the file open when it finds a damaged archive.
+        stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         if isinstance(stored, np.ndarray):
             return stored
         with stored:
