@@ -24,7 +24,8 @@ def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Decode 8-bit sRGB codes (any shape, 0..255) to linear light in [0, 1]."""
     if srgb.dtype != np.uint8:
         raise TypeError(f"srgb_to_linear expects uint8 codes, got {srgb.dtype}")
-    return _SRGB8_TO_LINEAR[srgb]
+    linear: NDArray[np.float32] = _SRGB8_TO_LINEAR[srgb]
+    return linear
 
 
 def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -33,7 +34,7 @@ def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     The inverse of :func:`srgb_to_linear` for every code.
     """
     clipped = np.clip(linear, 0.0, 1.0).astype(np.float32, copy=False)
-    codes = _TABLE[(clipped * np.float32(_TABLE_SIZE)).astype(np.int32)]
+    codes: NDArray[np.uint8] = _TABLE[(clipped * np.float32(_TABLE_SIZE)).astype(np.int32)]
     return codes + (clipped >= _NEXT_EDGE[codes])
 
 

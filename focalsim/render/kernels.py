@@ -1,8 +1,8 @@
 """Blur kernels: the part of a lens that sees a point, convolved with an interpolating kernel.
 
 An all-in-focus pixel is already an average over its area, so the disc is convolved with an INTERPOLATING kernel
-(Keys 1981, the fourth-order six-point cubic), not with another box: its zeroth to third moments are those of a delta, so
-a disc of diameter c keeps its standard deviation c/4 per axis exactly, and c = 0 leaves the image as it is.
+(Keys 1981, the fourth-order six-point cubic), not with another box: its zeroth to third moments are those of a delta,
+so a disc of diameter c keeps its standard deviation c/4 per axis exactly, and c = 0 leaves the image as it is.
 
 A point may be hidden from part of the lens. Its visibility over the lens V(u), |u| <= 1, is held as a polynomial of
 second order, V(u) = sum_k a_k b_k(u) with the BASIS below, and its kernel is the same sum of basis kernels:
@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 LEVELS_PER_PX = 16  # kernels are made for every 1/16 px of diameter
 SUPPORT_PX = 3  # half width of the interpolating kernel
 BASIS_SIZE = 6
-# A tap is left out of the kernels in which it is smaller than this share of a uniform disc's height (or of 1).
-_TAP_FLOOR = 1e-4
+_RIM_FLOOR = 1e-4  # outer rows and columns below this share of a kernel's peak are cut
 
 
 def keys6(x: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -49,66 +48,66 @@ def lens_basis(u: NDArray[np.floating]) -> NDArray[np.floating]:
 
 @dataclass(frozen=True, slots=True)
 class KernelTable:
-    """Basis kernels of all blur levels, one quadrant (the others follow by the parity of the basis).
+    """Basis kernels of all blur levels, level = diameter times LEVELS_PER_PX.
 
-    tap_dx, tap_dy  (T,) int, >= 0, sorted so that the taps a small blur needs come first
-    first_level     (T,) the smallest level that needs the tap; levels above it all do
-    weights         (T, 6, L) float32: weights[t, k, level] = K_k at (dx, dy)
+    Level l has 2 radius[l] + 1 rows of stride[l] floats (a multiple of 4, zeros at the right), basis after basis,
+    from weights[start[l]] on.
     """
 
-    tap_dx: NDArray[np.int32]
-    tap_dy: NDArray[np.int32]
-    first_level: NDArray[np.int32]
+    radius: NDArray[np.int32]
+    stride: NDArray[np.int32]
+    start: NDArray[np.int64]
     weights: NDArray[np.float32]
+
+    @property
+    def reach_px(self) -> int:
+        """Pixels that the largest kernel reaches from its centre."""
+        return int(self.radius[-1])
 
 
 def kernel_table(max_diameter_px: float) -> KernelTable:
     """Kernels of every level up to ``max_diameter_px``; made once per process and size class."""
-    classes = 4 * LEVELS_PER_PX
-    levels = int(np.ceil(max_diameter_px * LEVELS_PER_PX / classes)) * classes + 1
-    return _kernel_table(levels)
+    step = 2 * LEVELS_PER_PX
+    return _kernel_table(int(np.ceil(max_diameter_px * LEVELS_PER_PX / step)) * step + 1)
 
 
 @lru_cache(maxsize=8)
 def _kernel_table(levels: int) -> KernelTable:
-    radius = int(np.ceil((levels - 1) / LEVELS_PER_PX / 2)) + SUPPORT_PX
-    size = radius + 1
-    quadrants = np.zeros((levels, BASIS_SIZE, size, size))
-    quadrants[0, 0, 0, 0] = 1.0
+    kernels = [np.zeros((BASIS_SIZE, 1, 1))]
+    kernels[0][0] = 1.0
     for level in range(1, levels):
-        quadrants[level] = _quadrant(level / LEVELS_PER_PX, size)
-    diameters = np.arange(levels) / LEVELS_PER_PX
-    height = 1.0 / np.maximum(np.pi / 4 * diameters**2, 1.0)
-    needed = np.abs(quadrants).max(axis=1) >= _TAP_FLOOR * height[:, None, None]
-    # A tap once needed is kept for all larger blurs, so that one comparison decides.
-    needed = np.logical_or.accumulate(needed, axis=0)
-    quadrants *= needed[:, None]
-    # What the dropped taps held goes back to the others, in proportion: every kernel sums to exactly one.
-    parity = np.where(np.arange(size) == 0, 1.0, 2.0)
-    total = np.einsum("lyx,y,x->l", quadrants[:, 0], parity, parity)
-    quadrants /= total[:, None, None, None]
-    first_level = np.where(needed.any(axis=0), needed.argmax(axis=0), levels)
-    dy, dx = np.nonzero(first_level < levels)
-    order = np.argsort(first_level[dy, dx], kind="stable")
-    dy, dx = dy[order], dx[order]
+        kernel = basis_kernels(level / LEVELS_PER_PX)
+        # Cut the empty rim; what it held goes back in proportion, so that every kernel sums to exactly one.
+        needed = np.abs(kernel).max(axis=0) >= _RIM_FLOOR * np.abs(kernel).max()
+        middle = len(needed) // 2
+        radius = max(middle - int(needed.any(axis=0).argmax()), len(kernels[-1][0]) // 2)
+        cut = kernel[:, middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
+        kernels.append(cut / cut[0].sum())
+    size = np.array([kernel.shape[1] for kernel in kernels])
+    stride = -(-size // 4) * 4
+    rows = [
+        np.pad(kernel, [(0, 0), (0, 0), (0, s - n)]).ravel() for kernel, n, s in zip(kernels, size, stride, strict=True)
+    ]
     return KernelTable(
-        tap_dx=dx.astype(np.int32),
-        tap_dy=dy.astype(np.int32),
-        first_level=first_level[dy, dx].astype(np.int32),
-        weights=np.ascontiguousarray(quadrants[:, :, dy, dx].transpose(2, 1, 0), dtype=np.float32),
+        radius=(size // 2).astype(np.int32),
+        stride=stride.astype(np.int32),
+        start=np.cumsum([0] + [len(row) for row in rows[:-1]]).astype(np.int64),
+        weights=np.concatenate(rows).astype(np.float32),
     )
 
 
-def _quadrant(diameter_px: float, size: int) -> NDArray[np.float64]:
-    """Basis kernels (6, size, size) of one diameter at dx, dy = 0 .. size - 1, by Gauss quadrature over the disc."""
+def basis_kernels(diameter_px: float) -> NDArray[np.float64]:
+    """The six kernels (6, n, n) of one diameter, [basis, dy, dx], centred; Gauss quadrature over the disc."""
     nodes, weights = np.polynomial.legendre.leggauss(min(16 + 2 * int(diameter_px), 64))
     half_chord = np.sqrt(1.0 - nodes**2)
-    uy = np.broadcast_to(nodes[:, None], (len(nodes), len(nodes)))
     ux = half_chord[:, None] * nodes[None, :]
+    uy = np.broadcast_to(nodes[:, None], ux.shape)
     area = weights[:, None] * weights[None, :] * half_chord[:, None] / np.pi
     basis = lens_basis(np.stack([ux, uy], axis=-1)) * area[..., None]  # (y, x, 6)
-    taps = np.arange(size)
+    radius = int(np.ceil(diameter_px / 2)) + SUPPORT_PX
+    taps = np.arange(-radius, radius + 1)
     hx = keys6(taps - diameter_px / 2 * ux[..., None])  # (y, x, dx)
     hy = keys6(taps - diameter_px / 2 * nodes[:, None])  # (y, dy)
     rows = np.einsum("yxk,yxd->kyd", basis, hx, optimize=True)
-    return np.einsum("kyd,ye->ked", rows, hy, optimize=True)
+    kernels: NDArray[np.float64] = np.einsum("kyd,ye->ked", rows, hy, optimize=True)
+    return kernels

@@ -1,7 +1,8 @@
 """Once per scene: split the frame into what is seen (front) and what stands behind it at depth edges (back).
 
 An all-in-focus pixel at a depth edge mixes two surfaces, while its depth names one. Left mixed, a blurred edge carries
-the other surface's colour with it. So each edge pixel is un-mixed into a front colour F with coverage a and a back colour B
+the other surface's colour with it. So each edge pixel is un-mixed into a front colour F with coverage a and a back
+colour B
 
     C = a F + (1 - a) B                                   (compositing equation, exact: in focus nothing changes)
 
@@ -74,12 +75,12 @@ def split_layers(
         reach = int(np.ceil((disparity_px.max() - disparity_px.min()) / 2)) + 1
         window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
         farthest = cv2.erode(disparity_px, window)
-        _fill_back(disparity_px, farthest, edge, *fields)
+        _fill_back(disparity_px, farthest, edge, layers.front_rgb, *fields[3:])
     return layers
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
     height, width = q.shape
     f = np.empty(3, np.float32)
     b = np.empty(3, np.float32)
@@ -88,7 +89,7 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
             if not edge[y, x]:
                 continue
             middle = 0.5 * (low[y, x] + high[y, x])
-            prior = np.float32(0.0)
+            prior = 0.0
             sum_f = np.float32(0.0)
             sum_b = np.float32(0.0)
             q_f = np.float32(0.0)
@@ -104,7 +105,7 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
                     near = q[yy, xx] > middle
                     if abs(dy) < 2 and abs(dx) < 2 and near:
                         # The pixel's box over the depth edge, each neighbour's label standing for a straight edge.
-                        prior += np.float32((0.75 if dy == 0 else 0.125) * (0.75 if dx == 0 else 0.125))
+                        prior += (0.75 if dy == 0 else 0.125) * (0.75 if dx == 0 else 0.125)
                     if dy == 0 and dx == 0:
                         continue
                     weight = np.float32(1.0 / (dy * dy + dx * dx))
@@ -169,8 +170,8 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
                 b_q[y, x] = q[y, x]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fill_back(q, farthest, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _fill_back(q, farthest, edge, f_rgb, b_rgb, b_cov, b_q):
     """Give every front pixel that some part of the lens sees past a back sample, where it has none yet."""
     height, width = q.shape
     had_back = b_cov > 0.0

@@ -1,191 +1,182 @@
-"""The fast path: every sample is spread by its own kernel, front and back apart, and what the front leaves open is back.
+"""The fast path: every sample is spread by its own kernel, front and back apart; the back fills what the front leaves.
 
-For a slice focused at s a sample of disparity q has the signed blur c = g/s - q (positive: behind the focus). Its kernel
-is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, since the lens is seen mirrored.
-Rows are handled in segments of SEGMENT pixels: for each tap one table look-up a pixel, then four contiguous
-additions per channel, one to each quadrant. All work is in fixed order and without reassociation, so that the
-result does not depend on the number of threads.
+For a slice focused at s a sample of disparity q has the signed blur c = g/s - q (positive: behind the focus). Its
+kernel is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, since the lens is seen mirrored.
+All additions are made in a fixed order, so that the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import LEVELS_PER_PX, KernelTable
 
-SEGMENT = 32
 _BAND = 64  # rows of output in one piece of work
 _ENOUGH = 0.02  # a coverage below this says nothing of the colour
-"""Sample planes are (4, H, W): r, g, b times coverage, and coverage; W a multiple of SEGMENT."""
+_NONE, _WHOLE, _PARTIAL = 0, 1, 2
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _spread(acc, row, column, weighted):  # type: ignore[no-untyped-def]
-    for c in range(4):
-        target = acc[c, row, column : column + SEGMENT]
-        source = weighted[c]
-        for i in range(SEGMENT):
-            target[i] += source[i]
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One sample a pixel, on a grid padded by ``pad`` replicated rows and columns on every side.
+
+    light       (H', W', 4) float32: r, g, b times coverage, and coverage
+    disparity   (H', W') float32
+    visibility  (H', W', 6) float32, coefficients of kernels.lens_basis
+    kind        (H', W') uint8: 0 no sample, 1 seen by the whole lens, 2 by a part of it
+    """
+
+    light: NDArray[np.float32]
+    disparity: NDArray[np.float32]
+    visibility: NDArray[np.float32]
+    kind: NDArray[np.uint8]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _multiply(out, planes, y, x, weight):  # type: ignore[no-untyped-def]
-    for c in range(4):
-        source = planes[c, y, x : x + SEGMENT]
-        target = out[c]
-        for i in range(SEGMENT):
-            target[i] = source[i] * weight[i]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scatter_whole(acc, planes, y, x, row, column, level, top, dxs, dys, first, table, weight, out):  # type: ignore[no-untyped-def]
-    """Samples that the whole lens sees: one even kernel."""
-    for t in range(len(dxs)):
-        if first[t] > top:
-            break
-        values = table[t, 0]
-        for i in range(SEGMENT):
-            weight[i] = values[level[i]]
-        _multiply(out, planes, y, x, weight)
-        dx, dy = dxs[t], dys[t]
-        _spread(acc, row + dy, column + dx, out)
-        if dx:
-            _spread(acc, row + dy, column - dx, out)
-        if dy:
-            _spread(acc, row - dy, column + dx, out)
-            if dx:
-                _spread(acc, row - dy, column - dx, out)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scatter_partial(  # type: ignore[no-untyped-def]
-    acc, planes, seen, y, x, row, column, level, sign, top, dxs, dys, first, table, parts, weight, out
-):
-    """Samples hidden from part of the lens: kernels even, odd in x, odd in y, and odd in both."""
-    even, odd_x, odd_y, odd_xy = parts[0], parts[1], parts[2], parts[3]
-    a0 = seen[0, y, x : x + SEGMENT]
-    a1 = seen[1, y, x : x + SEGMENT]
-    a2 = seen[2, y, x : x + SEGMENT]
-    a3 = seen[3, y, x : x + SEGMENT]
-    a4 = seen[4, y, x : x + SEGMENT]
-    a5 = seen[5, y, x : x + SEGMENT]
-    for t in range(len(dxs)):
-        if first[t] > top:
-            break
-        k = table[t]
-        for i in range(SEGMENT):
-            j = level[i]
-            even[i] = a0[i] * k[0, j] + a4[i] * k[4, j] + a5[i] * k[5, j]
-            odd_x[i] = sign[i] * a1[i] * k[1, j]
-            odd_y[i] = sign[i] * a2[i] * k[2, j]
-            odd_xy[i] = a3[i] * k[3, j]
-        dx, dy = dxs[t], dys[t]
-        for i in range(SEGMENT):
-            weight[i] = even[i] + odd_x[i] + odd_y[i] + odd_xy[i]
-        _multiply(out, planes, y, x, weight)
-        _spread(acc, row + dy, column + dx, out)
-        if dx:
-            for i in range(SEGMENT):
-                weight[i] = even[i] - odd_x[i] + odd_y[i] - odd_xy[i]
-            _multiply(out, planes, y, x, weight)
-            _spread(acc, row + dy, column - dx, out)
-        if dy:
-            for i in range(SEGMENT):
-                weight[i] = even[i] + odd_x[i] - odd_y[i] - odd_xy[i]
-            _multiply(out, planes, y, x, weight)
-            _spread(acc, row - dy, column + dx, out)
-            if dx:
-                for i in range(SEGMENT):
-                    weight[i] = even[i] - odd_x[i] - odd_y[i] + odd_xy[i]
-                _multiply(out, planes, y, x, weight)
-                _spread(acc, row - dy, column - dx, out)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scatter_row(acc, planes, q, seen, kind, focus_q, y, row, offset, dxs, dys, first, table, level, sign, parts, weight, out):  # type: ignore[no-untyped-def]
-    highest = table.shape[2] - 1
-    for segment in range(kind.shape[1]):
-        if kind[y, segment] == 0:
-            continue
-        x = segment * SEGMENT
-        top = 0
-        for i in range(SEGMENT):
-            blur = focus_q - q[y, x + i]
-            sign[i] = np.float32(1.0) if blur > 0 else np.float32(-1.0)
-            level[i] = min(np.int32(abs(blur) * np.float32(LEVELS_PER_PX) + np.float32(0.5)), highest)
-        for i in range(SEGMENT):
-            top = max(top, level[i])
-        column = x + offset
-        if kind[y, segment] == 1:
-            _scatter_whole(acc, planes, y, x, row, column, level, top, dxs, dys, first, table, weight, out)
-        else:
-            _scatter_partial(
-                acc, planes, seen, y, x, row, column, level, sign, top, dxs, dys, first, table, parts, weight, out
-            )
-
-
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
-def _render(f_planes, f_q, f_seen, f_kind, b_planes, b_q, b_seen, b_kind, focus_q, pad, dxs, dys, first, table, result):  # type: ignore[no-untyped-def]
-    slices, height, width, _ = result.shape
-    rows = f_q.shape[0]
-    reach = 0
-    for t in range(len(dxs)):
-        reach = max(reach, dxs[t], dys[t])
-    bands = (height + _BAND - 1) // _BAND
-    for job in prange(slices * bands):
-        n = job // bands
-        start = (job % bands) * _BAND  # output rows [start, stop)
-        stop = min(start + _BAND, height)
-        shape = (4, stop - start + 4 * reach, f_q.shape[1] + 2 * reach)
-        front = np.zeros(shape, np.float32)
-        back = np.zeros(shape, np.float32)
-        level = np.empty(SEGMENT, np.int32)
-        sign = np.empty(SEGMENT, np.float32)
-        parts = np.empty((4, SEGMENT), np.float32)
-        weight = np.empty(SEGMENT, np.float32)
-        out = np.empty((4, SEGMENT), np.float32)
-        # Sample rows are padded by `pad`; a row reaches `reach` rows of output either way.
-        for y in range(max(start + pad - reach, 0), min(stop + pad + reach, rows)):
-            row = y - pad - start + 2 * reach
-            _scatter_row(
-                front, f_planes, f_q, f_seen, f_kind, focus_q[n], y, row, reach,
-                dxs, dys, first, table, level, sign, parts, weight, out,
-            )  # fmt: skip
-            _scatter_row(
-                back, b_planes, b_q, b_seen, b_kind, focus_q[n], y, row, reach,
-                dxs, dys, first, table, level, sign, parts, weight, out,
-            )  # fmt: skip
-        for y in range(start, stop):
-            row = y - start + 2 * reach
-            for x in range(width):
-                column = x + pad + reach
-                covered = front[3, row, column]
-                behind = back[3, row, column]
-                share = np.float32(0.0)
-                if behind > _ENOUGH:
-                    share = max(np.float32(1.0) - covered, np.float32(0.0)) / behind
-                whole = max(covered + share * behind, np.float32(_ENOUGH))
-                for c in range(3):
-                    value = front[c, row, column] + share * back[c, row, column]
-                    result[n, y, x, c] = max(value, np.float32(0.0)) / whole
+def pad_samples(
+    color: NDArray[np.float32],
+    coverage: NDArray[np.float32],
+    disparity: NDArray[np.float32],
+    visibility: NDArray[np.float32],
+    partial: NDArray[np.bool_],
+    pad: int,
+) -> Samples:
+    """Samples of a layer: colour (H, W, 3), coverage, disparity and partial (H, W), visibility (H, W, 6)."""
+    border = [(pad, pad), (pad, pad)]
+    light = np.concatenate([color * coverage[..., None], coverage[..., None]], axis=-1)
+    kind = np.where(coverage > 0, np.where(partial, _PARTIAL, _WHOLE), _NONE).astype(np.uint8)
+    return Samples(
+        np.pad(light, [*border, (0, 0)], mode="edge"),
+        np.pad(disparity, border, mode="edge"),
+        np.pad(visibility, [*border, (0, 0)], mode="edge"),
+        np.pad(kind, border, mode="edge"),
+    )
 
 
 def scatter_stack(
-    front: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]],
-    back: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]],
+    front: Samples,
+    back: Samples,
     focus_disparity_px: NDArray[np.float32],
-    pad: int,
     table: KernelTable,
-    size: tuple[int, int],
+    pad: int,
 ) -> NDArray[np.float32]:
-    """Render S slices (S, H, W, 3) from padded samples.
+    """Render S slices (S, H, W, 3) from padded samples; ``focus_disparity_px`` (S,) is g/s.
 
-    front, back  (planes (4, H', W'), disparity (H', W'), visibility (6, H', W'), kind (H', W'/SEGMENT)), where kind is
-                 0 no sample in the segment, 1 all seen by the whole lens, 2 some seen by a part
-    focus_disparity_px  (S,) g/s;  pad  rows and columns added at the top and left;  size (H, W)
+    Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
     """
-    result = np.empty((len(focus_disparity_px), *size, 3), np.float32)
-    _render(*front, *back, focus_disparity_px, pad, table.tap_dx, table.tap_dy, table.first_level, table.weights, result)
+    height, width = front.kind.shape
+    result = np.empty((len(focus_disparity_px), height - 2 * pad, width - 2 * pad, 3), np.float32)
+    _render(
+        (front.light.reshape(-1), front.disparity, front.visibility, front.kind),
+        (back.light.reshape(-1), back.disparity, back.visibility, back.kind),
+        focus_disparity_px,
+        (table.radius, table.stride, table.start, table.weights),
+        pad,
+        result,
+    )
     return result
+
+
+def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, light: Any, k: Any) -> Any:
+    """target[i:i+16] += repeat(weights[j:j+4], 4) * tile(light[k:k+4], 4), without bounds checks: 4 taps of 4 channels.
+
+    Written in LLVM's own vector types because the compiler does not find this shuffle by itself.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        four, sixteen = ir.VectorType(ir.FloatType(), 4), ir.VectorType(ir.FloatType(), 16)
+        lanes = ir.VectorType(ir.IntType(32), 16)
+
+        def pointer(array: int, vector: Any) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, args[array]).data
+            return builder.bitcast(builder.gep(data, [args[array + 1]]), vector.as_pointer())
+
+        def spread(array: int, mask: list[int]) -> Any:
+            loaded = builder.load(pointer(array, four), align=4)
+            return builder.shuffle_vector(loaded, ir.Constant(four, ir.Undefined), ir.Constant(lanes, mask))
+
+        product = builder.fmul(spread(2, [n // 4 for n in range(16)]), spread(4, [n % 4 for n in range(16)]))
+        place = pointer(0, sixteen)
+        builder.store(builder.fadd(builder.load(place, align=4), product), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(target, i, weights, j, light, k), codegen
+
+
+_add_block: Any = intrinsic(_emit_add_block)
+
+
+@njit(cache=True, nogil=True)
+def _kernel_of(kernel, weights, start, size, sign, seen):
+    """kernel = sum of basis kernels by a sample's visibility; the odd ones take the sign of the blur."""
+    even, odd_x, odd_y = weights[start : start + size], weights[start + size :], weights[start + 2 * size :]
+    cross, astigmatic, radial = weights[start + 3 * size :], weights[start + 4 * size :], weights[start + 5 * size :]
+    a0, a1, a2, a3, a4, a5 = seen[0], sign * seen[1], sign * seen[2], seen[3], seen[4], seen[5]
+    for i in range(size):
+        kernel[i] = a0 * even[i] + a1 * odd_x[i] + a2 * odd_y[i] + a3 * cross[i] + a4 * astigmatic[i] + a5 * radial[i]
+
+
+@njit(cache=True, nogil=True)
+def _scatter_row(sums, stride, row, reach, samples, y, focus_q, table, kernel):
+    """Add all samples of row y to the flat sums (rows of ``stride`` floats), their centres on ``row``."""
+    light, disparity, visibility, kinds = samples
+    radii, kernel_strides, starts, weights = table
+    width = disparity.shape[1]
+    for x in range(width):
+        kind = kinds[y, x]
+        if kind == _NONE:
+            continue
+        blur = focus_q - disparity[y, x]
+        level = min(int(abs(blur) * np.float32(LEVELS_PER_PX) + np.float32(0.5)), len(radii) - 1)
+        radius = int(radii[level])
+        kernel_stride = int(kernel_strides[level])
+        start = starts[level]
+        place = (row - radius) * stride + 4 * (x + reach - radius)
+        source = 4 * (y * width + x)
+        rows = 2 * radius + 1
+        if kind == _WHOLE:
+            for r in range(rows):
+                for b in range(0, kernel_stride, 4):
+                    _add_block(sums, place + r * stride + 4 * b, weights, start + r * kernel_stride + b, light, source)
+        else:
+            sign = np.float32(1.0) if blur > 0 else np.float32(-1.0)
+            _kernel_of(kernel, weights, start, rows * kernel_stride, sign, visibility[y, x])
+            for r in range(rows):
+                for b in range(0, kernel_stride, 4):
+                    _add_block(sums, place + r * stride + 4 * b, kernel, r * kernel_stride + b, light, source)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _render(front, back, focus_q, table, pad, result):
+    slices, height, width, _ = result.shape
+    rows, columns = front[1].shape
+    reach = table[0][-1]
+    stride = 4 * (columns + 2 * reach + 4)
+    bands = (height + _BAND - 1) // _BAND
+    one, zero, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
+    for job in prange(slices * bands):
+        n = job // bands
+        first = (job % bands) * _BAND  # output rows [first, last)
+        last = min(first + _BAND, height)
+        over = np.zeros((last - first + 4 * reach) * stride, np.float32)
+        under = np.zeros_like(over)
+        kernel = np.empty((2 * reach + 1) * (2 * reach + 4), np.float32)
+        for y in range(max(first + pad - reach, 0), min(last + pad + reach, rows)):
+            row = y - pad - first + 2 * reach
+            _scatter_row(over, stride, row, reach, front, y, focus_q[n], table, kernel)
+            _scatter_row(under, stride, row, reach, back, y, focus_q[n], table, kernel)
+        for y in range(first, last):
+            place = (y - first + 2 * reach) * stride + 4 * (pad + reach)
+            for x in range(width):
+                i = place + 4 * x
+                covered, behind = over[i + 3], under[i + 3]
+                share = max(one - covered, zero) / behind if behind > enough else zero
+                whole = max(covered + share * behind, enough)
+                for c in range(3):
+                    result[n, y, x, c] = (over[i + c] + share * under[i + c]) / whole

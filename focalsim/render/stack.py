@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
-from focalsim.render.kernels import LEVELS_PER_PX, SUPPORT_PX, kernel_table
+from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import breathing_map, resample, source_scale
-from focalsim.render.scatter import SEGMENT, scatter_stack
+from focalsim.render.scatter import pad_samples, scatter_stack
 from focalsim.render.visibility import lens_visibility
 
 _ASPECT_TOLERANCE = 0.01
@@ -55,7 +55,9 @@ def render_stack(
 
     Returns
     -------
-    (S, H, W, 3) float32 linear light, slices in the order of ``focus_distances_m``
+    (S, H, W, 3) float32 linear light, slices in the order of ``focus_distances_m``. Beside strong contrasts the
+    interpolation can undershoot 0 a little; that is kept, since cutting it would change the light's sum and spread.
+    Encoding to 8 bit cuts it.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def render_stack(
     rgb, depth = _check_frame(rgb_linear, depth_m, valid)
     hidden_rgb, hidden_depth = _check_hidden(hidden_rgb_linear, hidden_depth_m, depth.shape)
     for name, value in (("focal_length_m", focal_length_m), ("f_number", f_number), ("sensor_width_m", sensor_width_m)):
-        if not (np.isscalar(value) and np.isfinite(value) and value > 0):
+        if not (isinstance(value, (int, float, np.number)) and 0 < float(value) < np.inf):
             raise RenderError(f"{name} must be a positive number, got {value!r}")
     focus = np.atleast_1d(np.asarray(focus_distances_m, np.float64))
     if focus.ndim != 1 or not len(focus) or not np.all(np.isfinite(focus) & (focus > focal_length_m)):
@@ -133,50 +135,26 @@ def _defocus(
         farthest = min(farthest, layers.back_disparity_px[has_back].min())
     largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
     table = kernel_table(largest + 1.0 / LEVELS_PER_PX)
-    pad = int(max(table.tap_dx.max(), table.tap_dy.max(), SUPPORT_PX))
+    pad = table.reach_px
     occluder = (layers.front_disparity_px, layers.front_coverage)
     samples = []
     for color, coverage, q in (
         (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
         (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
     ):
-        seen, partial = lens_visibility(q, coverage > 0, *occluder)
-        samples.append(_pad_samples(color, coverage, q, seen, partial, pad))
-    return scatter_stack(samples[0], samples[1], focus_disparity, pad, table, depth.shape)
+        visibility, partial = lens_visibility(q, coverage > 0, *occluder)
+        samples.append(pad_samples(color, coverage, q, visibility, partial, pad))
+    return scatter_stack(samples[0], samples[1], focus_disparity, table, pad)
 
 
-def _pad_samples(
-    color: NDArray[np.float32],
-    coverage: NDArray[np.float32],
-    q: NDArray[np.float32],
-    seen: NDArray[np.float32],
-    partial: NDArray[np.bool_],
-    pad: int,
-) -> tuple[Any, ...]:
-    """Planes with replicated borders, their width rounded up to whole segments, and the kind of each segment."""
-    height, width = q.shape
-    columns = np.clip(np.arange(-pad, -(-(width + 2 * pad) // SEGMENT) * SEGMENT - pad), 0, width - 1)
-    rows = np.clip(np.arange(-pad, height + pad), 0, height - 1)
-    pick = np.ix_(rows, columns)
-    planes = np.empty((4, len(rows), len(columns)), np.float32)
-    for c in range(3):
-        planes[c] = (color[..., c] * coverage)[pick]
-    planes[3] = coverage[pick]
-    segments = (len(rows), -1, SEGMENT)
-    present = (planes[3] > 0).reshape(segments).any(axis=2)
-    some_partial = partial[pick].reshape(segments).any(axis=2)
-    kind = present.astype(np.uint8) + (present & some_partial)
-    return planes, q[pick], np.ascontiguousarray(seen[:, rows][:, :, columns]), kind
-
-
-def _check_frame(
-    rgb: Any, depth: Any, valid: Any
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     rgb, depth = np.asarray(rgb), np.asarray(depth)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype.kind != "f":
         raise RenderError(f"rgb_linear must be (H, W, 3) float linear light, got {rgb.shape} {rgb.dtype}")
     if depth.shape != rgb.shape[:2] or depth.dtype.kind != "f":
-        raise RenderError(f"depth_m must be {rgb.shape[:2]} float metres as rgb_linear, got {depth.shape} {depth.dtype}")
+        raise RenderError(
+            f"depth_m must be {rgb.shape[:2]} float metres as rgb_linear, got {depth.shape} {depth.dtype}"
+        )
     if min(depth.shape) < 2:
         raise RenderError(f"the frame must be at least 2 x 2 pixels, got {depth.shape}")
     if not np.all(np.isfinite(rgb)) or float(rgb.min()) < 0:
@@ -212,7 +190,9 @@ def _check_hidden(
         )
     known = ~np.isnan(depth)
     if np.any(depth[known] <= 0) or not np.all(np.isfinite(rgb[known])) or np.any(rgb[known] < 0):
-        raise RenderError("hidden surfaces must have positive depth (NaN = unknown) and finite light that is not negative")
+        raise RenderError(
+            "hidden surfaces must have positive depth (NaN = unknown) and finite light that is not negative"
+        )
     return rgb, depth
 
 
@@ -238,7 +218,7 @@ def _check_size(output_size: Any, source_size: tuple[int, int]) -> tuple[int, in
     stretch = (source_size[0] * size[1]) / (source_size[1] * size[0])
     if abs(stretch - 1) > _ASPECT_TOLERANCE:
         raise RenderError(
-            f"output_size {size[0]}x{size[1]} has another aspect ratio than the source {source_size[0]}x{source_size[1]}: "
-            "crop the source first, images are never stretched"
+            f"output_size {size[0]}x{size[1]} has another aspect ratio than the source "
+            f"{source_size[0]}x{source_size[1]}: crop the source first, images are never stretched"
         )
     return int(size[0]), int(size[1])

@@ -1,12 +1,12 @@
 """Once per scene: which part of the lens sees each sample.
 
-A sample at pixel x with disparity q is hidden from the lens point u (|u| <= 1) by a front sample at pixel x' with q' > q
+A sample at pixel x with disparity q is hidden from the lens point u (|u| <= 1) by a front sample at pixel x', q' > q,
 that stands on the same ray, whatever the focus:  x' = x + u (q' - q) / 2.  So
 
     V(u) = 1 - sum over x' of  a(x') tent(x' - x - u (q' - q) / 2),   clipped to >= 0,
 
 a the front's coverage, tent the bilinear kernel. V is sampled on 37 lens points and kept as the polynomial of second
-order of kernels.lens_basis that fits best. Each ray is thereby counted once: slices are plain sums, with no layer order.
+order of kernels.lens_basis that fits best. Each ray is thereby counted once: slices are plain sums without an order.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def lens_visibility(
     front_disparity_px: NDArray[np.float32],
     front_coverage: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Visibility (6, H, W) of the samples ``present`` (H, W) as lens_basis coefficients, and where it is not all.
+    """Visibility (H, W, 6) of the samples ``present`` (H, W) as lens_basis coefficients, and where it is not all.
 
     ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them.
     """
     points = lens_points()
     fit = np.linalg.pinv(lens_basis(points)).astype(np.float32)  # (6, 37)
-    coefficients = np.zeros((6, *disparity_px.shape), np.float32)
-    coefficients[0] = 1.0
+    coefficients = np.zeros((*disparity_px.shape, 6), np.float32)
+    coefficients[..., 0] = 1.0
     partial = np.zeros(disparity_px.shape, np.bool_)
     if not present.any():
         return coefficients, partial
@@ -64,8 +64,8 @@ def lens_visibility(
     return coefficients, partial
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _visibility(q, todo, nearest, f_q, f_cov, ux, uy, fit, coefficients, partial):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _visibility(q, todo, nearest, f_q, f_cov, ux, uy, fit, coefficients, partial):
     height, width = q.shape
     n = len(ux)
     seen = np.empty(n, np.float32)
@@ -105,4 +105,4 @@ def _visibility(q, todo, nearest, f_q, f_cov, ux, uy, fit, coefficients, partial
                     value = zero
                     for m in range(n):
                         value += fit[k, m] * seen[m]
-                    coefficients[k, y, x] = value
+                    coefficients[y, x, k] = value

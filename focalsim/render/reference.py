@@ -1,0 +1,78 @@
+"""The slow path, to be read: the same light, one lens point at a time.
+
+Every lens point sees a pinhole view: a sample of blur c lands at x + u c / 2 unless something nearer stands on its ray.
+The slice is the mean of the views. No kernel table, no polynomial, no levels; the fast path is tested against this.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.render.kernels import SUPPORT_PX, keys6
+from focalsim.render.layers import EDGE_PX, Layers
+
+
+def render_slice(layers: Layers, focus_disparity_px: float, lens_points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One slice (H, W, 3) of ``layers`` as seen through ``lens_points`` (n, 2) on the unit disc; borders replicated."""
+    height, width = layers.front_coverage.shape
+    reach = max(
+        float(np.ptp(layers.front_disparity_px)),
+        *(float(np.abs(focus_disparity_px - q).max()) for q in (layers.front_disparity_px, layers.back_disparity_px)),
+    )
+    pad = int(np.ceil(reach / 2)) + SUPPORT_PX + 1
+
+    def grow(a: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.pad(a.astype(np.float64), [(pad, pad), (pad, pad)] + [(0, 0)] * (a.ndim - 2), mode="edge")
+
+    f_q, f_cov = grow(layers.front_disparity_px), grow(layers.front_coverage)
+    sums = []
+    for color, coverage, q in (
+        (grow(layers.front_rgb), f_cov, f_q),
+        (grow(layers.back_rgb), grow(layers.back_coverage), grow(layers.back_disparity_px)),
+    ):
+        light = np.concatenate([color, np.ones_like(color[..., :1])], axis=-1) * coverage[..., None]
+        total = np.zeros_like(light)
+        for u in lens_points:
+            seen = _unblocked(q, f_q, f_cov, u)
+            blur = focus_disparity_px - q
+            _splat(total, light * seen[..., None], u[0] * blur / 2, u[1] * blur / 2)
+        sums.append((total / len(lens_points))[pad : pad + height, pad : pad + width])
+    front, back = sums
+    open_share = np.clip(1.0 - front[..., 3:], 0.0, None)
+    share = np.where(back[..., 3:] > 0.02, open_share / np.maximum(back[..., 3:], 0.02), 0.0)
+    mixed = front + share * back
+    return mixed[..., :3] / np.maximum(mixed[..., 3:], 0.02)
+
+
+def _unblocked(
+    q: NDArray[np.float64], f_q: NDArray[np.float64], f_cov: NDArray[np.float64], u: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """V(u) of every sample: one minus the front's coverage where the sample's ray crosses the front."""
+    height, width = q.shape
+    reach = int(np.ceil(np.ptp(f_q) / 2)) + 1
+    blocked = np.zeros_like(q)
+    rows, columns = np.mgrid[:height, :width]
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            pick = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
+            gap = f_q[pick] - q
+            tent_x = np.clip(1 - np.abs(dx - u[0] * gap / 2), 0, None)
+            tent_y = np.clip(1 - np.abs(dy - u[1] * gap / 2), 0, None)
+            blocked += np.where(gap > EDGE_PX, f_cov[pick] * tent_x * tent_y, 0.0)
+    return np.clip(1.0 - blocked, 0.0, None)
+
+
+def _splat(
+    total: NDArray[np.float64], light: NDArray[np.float64], x_px: NDArray[np.float64], y_px: NDArray[np.float64]
+) -> None:
+    """Add light (H, W, 4), moved by (x_px, y_px), through the interpolating kernel; what leaves the frame is dropped."""
+    height, width = x_px.shape
+    rows, columns = np.mgrid[:height, :width]
+    base_x, base_y = np.floor(x_px).astype(int), np.floor(y_px).astype(int)
+    for j in range(1 - SUPPORT_PX, SUPPORT_PX + 1):
+        for i in range(1 - SUPPORT_PX, SUPPORT_PX + 1):
+            weight = keys6(base_x + i - x_px) * keys6(base_y + j - y_px)
+            y, x = rows + base_y + j, columns + base_x + i
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            np.add.at(total, (y[inside], x[inside]), (light * weight[..., None])[inside])
