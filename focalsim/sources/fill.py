@@ -34,9 +34,7 @@ def fill_holes(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     return np.where(valid, depth_m, 1 / filled)
 
 
-def _cross(
-    inverse: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _cross(inverse: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Filled 1/z along the rows, and the length of the hole there; infinite in rows without a valid pixel."""
     n = inverse.shape[1]
     here = np.arange(n)

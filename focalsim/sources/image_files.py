@@ -50,13 +50,12 @@ def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
         raise FrameError(f"{path}: cannot be read: {error}") from None
     if stored.ndim != 2 or stored.dtype.kind not in "uif" or stored.dtype.itemsize < 2:
         raise FrameError(
-            f"{path}: expected a depth map (H, W) of 16-bit or float numbers, got "
-            f"{stored.dtype} {stored.shape}"
+            f"{path}: expected a depth map (H, W) of 16-bit or float numbers, got {stored.dtype} {stored.shape}"
         )
     if depth_scale is None:
         depth_scale = 1.0 if stored.dtype.kind == "f" else UNITS_PER_METRE
     with np.errstate(over="ignore"):
-        depth_m = np.divide(stored, depth_scale, dtype=np.float64).astype(np.float32)
+        depth_m: NDArray[np.float32] = np.divide(stored, depth_scale, dtype=np.float64).astype(np.float32)
     depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = np.nan
     if np.isnan(depth_m).all():
         raise FrameError(f"{path}: no pixel has a depth: all are 0, negative or not finite", "no valid depth")

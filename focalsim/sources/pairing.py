@@ -64,10 +64,7 @@ def pair_files(folder: Path) -> list[Pair]:
         depths = {next(iter(colours)): next(iter(depths.values()))}
     _refuse_alone(folder, colours, depths, "depth map")
     _refuse_alone(folder, depths, colours, "colour image")
-    return [
-        Pair(_only(folder, colours[key]), min(depths[key], key=_preference))
-        for key in sorted(colours, key=_order)
-    ]
+    return [Pair(_only(folder, colours[key]), min(depths[key], key=_preference)) for key in sorted(colours, key=_order)]
 
 
 def _words(part: str) -> list[str]:

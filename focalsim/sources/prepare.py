@@ -61,7 +61,7 @@ def prepare_scene(
 
 def check_holes(valid: NDArray[np.bool_], max_holes: float, source_id: str) -> None:
     """Raise FrameError where more than the fraction ``max_holes`` (below 1) of the pixels has no depth."""
-    holes = 1.0 - float(valid.mean())
+    holes = np.count_nonzero(~valid) / valid.size
     if holes > max_holes:
         raise FrameError(
             f"{source_id}: {100 * holes:.1f} % of its pixels have no depth, more than {100 * max_holes:g} %",
@@ -89,9 +89,7 @@ def depth_factor(depth_m: NDArray[np.float32], near_m: float, far_m: float, poli
     return (1 / d_near + 1 / d_far) / (1 / near_m + 1 / far_m)
 
 
-def _frame_hidden(
-    scene: Scene, framing: Framing
-) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+def _frame_hidden(scene: Scene, framing: Framing) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
     """Hidden colour, averaged over where it is known, and depth."""
     if scene.hidden_rgb_linear is None or scene.hidden_depth_m is None:
         return None, None

@@ -41,9 +41,7 @@ class Survey:
             example = next(message for frames in self.skipped.values() for message in frames.values())
             lines.append(f"{n} of {n + len(self.usable)} frames skipped ({reasons}); {example}")
         if self.median_depth_m < _USUAL_MEDIAN_M[0] or self.median_depth_m > _USUAL_MEDIAN_M[1]:
-            lines.append(
-                f"the median depth is {self.median_depth_m:.3g} m; if it is not, set the depth scale"
-            )
+            lines.append(f"the median depth is {self.median_depth_m:.3g} m; if it is not, set the depth scale")
         return "\n".join(lines)
 
 

@@ -31,9 +31,7 @@ def write_exr(path: Path, channels: dict[str, np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pgm", ".tif"])
-def test_whole_numbers_are_millimetres(
-    tmp_path: Path, write_image: Callable[..., Path], suffix: str
-) -> None:
+def test_whole_numbers_are_millimetres(tmp_path: Path, write_image: Callable[..., Path], suffix: str) -> None:
     path = write_image(tmp_path / f"d{suffix}", UNITS)
     np.testing.assert_allclose(read_depth(path, None), DEPTH_M, rtol=1e-6)
 
@@ -143,9 +141,7 @@ def test_pickles_are_never_loaded(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     "pixels", [np.full((8, 8), 9, np.uint8), np.full((8, 8, 3), 9, np.uint8), np.full((8, 8, 3), 9, np.uint16)]
 )
-def test_pictures_are_no_depth_maps(
-    tmp_path: Path, write_image: Callable[..., Path], pixels: np.ndarray
-) -> None:
+def test_pictures_are_no_depth_maps(tmp_path: Path, write_image: Callable[..., Path], pixels: np.ndarray) -> None:
     path = write_image(tmp_path / "d.png", pixels)
     with pytest.raises(FrameError, match=r"expected a depth map \(H, W\) of 16-bit or float numbers, got uint"):
         read_depth(path, None)
