@@ -29,6 +29,8 @@ def set_backdrop(
     ``relief`` is its relative amplitude, ``cycles`` the number of its coarsest bumps across the image.
     """
     view = stage.view
+    room = view.w_high / view.w_low
+    relief = min(relief, (room - 1.0) / (room + 1.0))
     floor_w = view.w_low / (1.0 - relief)
     planes = np.array([*walls, [0.0, 0.0, floor_w]])
     corners = np.array([[su * view.half_u, sv * view.half_v, 1.0] for su in (-1, 1) for sv in (-1, 1)])
@@ -83,7 +85,7 @@ def table(stage: Stage) -> Vector:
     up = -top / np.linalg.norm(top)
     # The wall's normal lies in the table, turned up to 40 degrees from the direction of view.
     ahead = np.array([0.0, 0.0, 1.0]) + up * -up[2]
-    ahead /= np.linalg.norm(ahead)
+    ahead /= max(float(np.linalg.norm(ahead)), 1e-9)  # 0 for a top parallel to the image: a plain wall then
     turn = rng.uniform(-0.7, 0.7)
     normal = np.cos(turn) * ahead + np.sin(turn) * np.cross(up, ahead)
     back = (

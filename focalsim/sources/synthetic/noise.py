@@ -53,9 +53,9 @@ def fbm_bands(x: float, y: float, z: float, gain: float, footprint: float, seed:
     frequency, amplitude = 1.0, 1.0
     for octave in range(MAX_OCTAVES):
         width = frequency * footprint
-        if width > 0.7:
+        if width > 1.1:
             break
-        fade = 1.0 if width < 0.35 else (0.7 - width) / 0.35
+        fade = 1.0 if width < 0.5 else (1.1 - width) / 0.6
         value = fade * amplitude * value_noise(x, y, z, seed + octave)
         if octave < 3:
             coarse += value
