@@ -41,9 +41,7 @@ def depth_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) 
     Raises ValueError for arrays of different shapes, an empty mask, and a truth that is no depth where valid.
     """
     if not prediction.shape == truth.shape == valid.shape:
-        raise ValueError(
-            f"shapes differ: prediction {prediction.shape}, truth {truth.shape}, valid {valid.shape}"
-        )
+        raise ValueError(f"shapes differ: prediction {prediction.shape}, truth {truth.shape}, valid {valid.shape}")
     if not valid.any():
         raise ValueError("an image without valid pixels has no measures")
     p, t = np.asarray(prediction, np.float64)[valid], np.asarray(truth, np.float64)[valid]
@@ -53,9 +51,7 @@ def depth_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) 
     with np.errstate(all="ignore"):  # what cannot be computed comes out as inf or NaN, on purpose
         error = p - t
         ratio = np.where(finite & positive, np.maximum(p / t, t / p), np.inf)
-        log_error = np.where(
-            positive | np.isnan(p), np.log(np.where(positive, p, np.nan)) - np.log(t), np.inf
-        )
+        log_error = np.where(positive | np.isnan(p), np.log(np.where(positive, p, np.nan)) - np.log(t), np.inf)
         means = {
             "mae": np.abs(error).mean(),
             "mse": np.square(error).mean(),
@@ -130,9 +126,7 @@ def ssim(image: Floats, truth: Floats) -> float:
 
 
 def _with_roots(means: dict[str, float]) -> dict[str, float]:
-    return {
-        name: float(np.sqrt(means[_ROOT_OF[name]]) if name in _ROOT_OF else means[name]) for name in MEASURES
-    }
+    return {name: float(np.sqrt(means[_ROOT_OF[name]]) if name in _ROOT_OF else means[name]) for name in MEASURES}
 
 
 def _scharr(image: Floats, kernel: Floats) -> Floats:

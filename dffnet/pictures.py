@@ -29,13 +29,14 @@ def comparison(
     *,
     title: str,
     captions: tuple[str, str],
+    range_m: tuple[float, float],
 ) -> Picture:
     """A slice, the prediction, the truth and the error in a row, depth on one scale. Maps (H, W) in metres.
 
-    ``captions`` stand over the slice and the error. Grey = no depth known.
+    ``captions`` stand over the slice and the error. Colours span the truth and ``range_m``. Grey = no depth known.
     """
-    dioptres = 1.0 / truth_m[valid]
-    limits = (float(dioptres.min()), float(dioptres.max()))
+    shown = 1.0 / np.concatenate([truth_m[valid], np.asarray(range_m, np.float64)])
+    limits = (float(shown.min()), float(shown.max()))
     error = np.abs(prediction_m - np.where(valid, truth_m, 1.0))
     panels = [
         _panel(image, captions[0], None),
@@ -53,18 +54,14 @@ def _depth_panel(
 ) -> Picture:
     dioptres = 1.0 / np.where(known, depth_m, 1.0)
     if limits_dpt is None:
-        limits_dpt = (
-            (float(dioptres[known].min()), float(dioptres[known].max())) if known.any() else (0.0, 1.0)
-        )
+        limits_dpt = (float(dioptres[known].min()), float(dioptres[known].max())) if known.any() else (0.0, 1.0)
     low, high = limits_dpt
 
     def label(share: float) -> str:
         at = low + share * (high - low)
         return f"{1.0 / at:.3g} m" if at > 0 else "infinity"
 
-    return _panel(
-        _colours(dioptres, known, low, high, cv2.COLORMAP_TURBO), caption, (label, cv2.COLORMAP_TURBO)
-    )
+    return _panel(_colours(dioptres, known, low, high, cv2.COLORMAP_TURBO), caption, (label, cv2.COLORMAP_TURBO))
 
 
 def _error_panel(error_m: Map, valid: NDArray[np.bool_], caption: str) -> Picture:
@@ -89,13 +86,14 @@ def _panel(picture: Picture, caption: str, scale: tuple[Callable[[float], str], 
         size = (_MIN_PANEL_PX, round(height * _MIN_PANEL_PX / width))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST), np.uint8)
         width = _MIN_PANEL_PX
+    space = np.full((_GAP_PX // 2, width, 3), _PAPER, np.uint8)
     if scale is None:
         foot = np.full((_BAR_PX + _TEXT_PX, width, 3), _PAPER, np.uint8)
     else:
         label, colormap = scale
         bar = np.broadcast_to(np.linspace(0, 255, width).round().astype(np.uint8), (_BAR_PX, width))
         foot = np.vstack([_apply(bar, colormap), _text(label(0.0), width, label(0.5), label(1.0))])
-    return np.vstack([_text(caption, width), picture, foot])
+    return np.vstack([_text(caption, width), picture, space, foot])
 
 
 def _text(left: str, width: int, middle: str = "", right: str = "") -> Picture:

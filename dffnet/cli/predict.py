@@ -16,16 +16,10 @@ _OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "conf
 @checkpoint_arg
 @click.argument("folder", type=PATH, metavar="FOLDER")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for depth and confidence.")
-@click.option(
-    "--focus-distances", type=Distances(), help="Metres, one a photo in the order of the file names."
-)
+@click.option("--focus-distances", type=Distances(), help="Metres, one a photo in the order of the file names.")
 @click.option("--focal-length", type=float, metavar="M", help="Focal length in metres, to undo breathing.")
-@click.option(
-    "--align", type=click.Choice(ALIGNMENTS), default="metadata", show_default=True, help="Undo breathing."
-)
-@click.option(
-    "--max-size", type=click.IntRange(min=32), default=1024, show_default=True, help="Longer side, px."
-)
+@click.option("--align", type=click.Choice(ALIGNMENTS), default="metadata", show_default=True, help="Undo breathing.")
+@click.option("--max-size", type=click.IntRange(min=32), default=1024, show_default=True, help="Longer side, px.")
 @overwrite_opt
 def command(
     checkpoint: Path,
@@ -40,7 +34,7 @@ def command(
     """Find the depth of a focal stack of photos, as the photo of nearest focus sees it.
 
     Focus distances come from --focus-distances, from focus_distance.txt in FOLDER (a number a line; beside it
-    may lie focal_length.txt), or from names that end in _<metres>. Larger photos are reduced to --max-size.
+    may lie focal_length.txt), or from names that end in metres, as _0.25.jpg. Larger photos are reduced to --max-size.
 
     With a focal length, the change of image scale with focus is undone as a thin lens has it; without one, or
     with --align none, photos are taken as aligned.
@@ -60,9 +54,7 @@ def command(
     photos = read_photos(folder, focus_distances_m=focus_distances, max_size_px=max_size)
     height, width = photos.images.shape[1:3]
     if (width, height) != photos.full_size:
-        click.echo(
-            f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}", err=True
-        )
+        click.echo(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}", err=True)
     known = focal_length if focal_length is not None else photos.focal_length_m
     if align == "metadata" and known is None:
         click.echo("no focal length known: the photos are taken as aligned", err=True)
@@ -72,9 +64,5 @@ def command(
     clipped = write_prediction(out, depth_m, confidence)
     if clipped:
         share = 100 * clipped / depth_m.size
-        click.echo(
-            f"depth.png: {share:.3g} % of the pixels are beyond {PNG_MAX / 1000} m and clipped", err=True
-        )
-    click.echo(
-        f"{out}  {len(photos.images)} photos, {width}x{height}, {depth_m.min():.4g} to {depth_m.max():.4g} m"
-    )
+        click.echo(f"depth.png: {share:.3g} % of the pixels are beyond {PNG_MAX / 1000} m and clipped", err=True)
+    click.echo(f"{out}  {len(photos.images)} photos, {width}x{height}, {depth_m.min():.4g} to {depth_m.max():.4g} m")

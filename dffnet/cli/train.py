@@ -31,12 +31,8 @@ def _option(flag: str, name: str, **kwargs: Any) -> Callable[[_Function], _Funct
 @_option("--batch-size", "batch_size", type=click.IntRange(min=1), help="Stacks in a step, on each device.")
 @_option("--crop", "crop_px", type=click.IntRange(min=MIN_CROP_PX), help="Side of training crops in pixels.")
 @_option("--lr", "lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
-@_option(
-    "--gradient-clip", "gradient_clip", type=click.FloatRange(min=0, min_open=True), help="Largest norm."
-)
-@_option(
-    "--val-fraction", "val_fraction", type=click.FloatRange(0, 1, max_open=True), help="Scenes held out."
-)
+@_option("--gradient-clip", "gradient_clip", type=click.FloatRange(min=0, min_open=True), help="Largest norm.")
+@_option("--val-fraction", "val_fraction", type=click.FloatRange(0, 1, max_open=True), help="Scenes held out.")
 @_option("--seed", "seed", type=click.IntRange(min=0), help="Root of all draws.")
 @_option("--precision", "precision", type=click.Choice(PRECISIONS), help="Number format.")
 @click.option("--devices", default="auto", show_default=True, metavar="N|auto", help="GPUs to train on.")
@@ -60,9 +56,7 @@ def command(
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
     if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
-        raise click.BadParameter(
-            f"{devices!r} is neither 'auto' nor a positive number", param_hint="--devices"
-        )
+        raise click.BadParameter(f"{devices!r} is neither 'auto' nor a positive number", param_hint="--devices")
     config = TrainConfig(max_steps=max_steps or -1, **options)
     if not resume:
         refuse_existing(out, ("model.pt", "last.ckpt"), overwrite)

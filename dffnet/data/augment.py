@@ -45,9 +45,7 @@ def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:
         x = x[..., top : top + h, left : left + w]
         return torch.rot90(x.flip(flips), turns, (-2, -1))
 
-    images = recolour(
-        move(stack.images), rng.uniform(*CONTRAST), rng.uniform(*BRIGHTNESS), rng.uniform(*GAMMA)
-    )
+    images = recolour(move(stack.images), rng.uniform(*CONTRAST), rng.uniform(*BRIGHTNESS), rng.uniform(*GAMMA))
     return stack._replace(images=images, target=move(stack.target), valid=move(stack.valid))
 
 

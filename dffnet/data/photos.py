@@ -3,7 +3,7 @@
 given      on the command line, one for each photo in the order of the file names
 text file  ``focus_distance.txt``, a number a line in the order of the file names; beside it may lie
            ``focal_length.txt``, one number in the same unit (Won & Jeon 2022, end-to-end test folders)
-names      ``..._<focus distance in metres>.jpg`` (HybridDepth)
+names      ``..._<focus distance in metres>.jpg`` (HybridDepth), with a decimal point: 3.0, for _003 is a number
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dffnet.errors import PhotoError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
-_DISTANCE_IN_NAME = re.compile(r".*_(\d+(?:\.\d+)?)")
+_DISTANCE_IN_NAME = re.compile(r".*_(\d+\.\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,7 @@ def read_photos(
     )
 
 
-def _focus_distances(
-    folder: Path, paths: Sequence[Path], given: Sequence[float] | None
-) -> NDArray[np.float64]:
+def _focus_distances(folder: Path, paths: Sequence[Path], given: Sequence[float] | None) -> NDArray[np.float64]:
     listed = folder / "focus_distance.txt"
     if given is not None:
         distances, origin = list(given), "the given focus distances"
@@ -75,7 +73,7 @@ def _focus_distances(
             if match is None:
                 raise PhotoError(
                     f"{folder}: focus distances are unknown: give them with --focus-distances, in "
-                    f"{listed.name}, or in the names as ..._<metres>{path.suffix} ({path.name} has none)"
+                    f"{listed.name}, or in the names as ..._0.25{path.suffix} ({path.name} has none)"
                 )
         distances, origin = [float(match[1]) for match in matches if match], f"the names in {folder}"
     array = np.array(distances, np.float64)

@@ -37,9 +37,7 @@ class DepthTraining(lightning.LightningModule):
         """Loss of one batch. Raises TrainingError where it is not finite."""
         loss = self.loss(self.model(batch.images, batch.focus_positions), batch)
         if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss.item()} at step {self.global_step}; try a smaller --lr"
-            )
+            raise TrainingError(f"the loss became {loss.item()} at step {self.global_step}; try a smaller --lr")
         self.log("train_loss", loss, batch_size=len(batch.images))
         return loss
 

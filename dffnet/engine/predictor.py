@@ -23,9 +23,7 @@ class Predictor:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = loaded.model.to(self.device)
 
-    def __call__(
-        self, images: Tensor, focus_positions: Tensor
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __call__(self, images: Tensor, focus_positions: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Depth in metres and confidence in [0, 1], both (H, W).
 
         images           (N, 3, H, W) sRGB in [0, 1]

@@ -24,11 +24,7 @@ class Progress(Callback):
         """Move it on."""
         self._bar.update(trainer.global_step - self._bar.n)
         if not self._bar.disable:
-            shown = {
-                k: f"{float(trainer.callback_metrics[k]):.4g}"
-                for k in _SHOWN
-                if k in trainer.callback_metrics
-            }
+            shown = {k: f"{float(trainer.callback_metrics[k]):.4g}" for k in _SHOWN if k in trainer.callback_metrics}
             self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, *_: Any) -> None:

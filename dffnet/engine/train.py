@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from dffnet.checkpoint import read_without_code, save_checkpoint
 from dffnet.config import TrainConfig

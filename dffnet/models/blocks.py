@@ -16,9 +16,7 @@ def conv_bn(
     dilation: Triple = (1, 1, 1),
 ) -> nn.Sequential:
     """3-D convolution without bias and batch norm; ``stride`` acts on H and W alone, N keeps its length."""
-    return nn.Sequential(
-        _conv(in_channels, out_channels, kernel, stride, dilation), nn.BatchNorm3d(out_channels)
-    )
+    return nn.Sequential(_conv(in_channels, out_channels, kernel, stride, dilation), nn.BatchNorm3d(out_channels))
 
 
 def cbr(
@@ -72,9 +70,7 @@ class SharpRegionDetection(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         within = (1, 3, 3)
-        self.within_slice = nn.Sequential(
-            *cbr(channels, channels, within), *conv_bn(channels, channels, within)
-        )
+        self.within_slice = nn.Sequential(*cbr(channels, channels, within), *conv_bn(channels, channels, within))
         self.along_focus = nn.Sequential(
             nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0), bias=False),
             nn.ReLU(inplace=True),

@@ -54,9 +54,7 @@ class DffWild(DepthFromFocusModel):
         logits = [self.head_1(x)] if self.training else []
         x = self.widen(x)
         skips = None
-        for up, hourglass, head, features in zip(
-            self.ups, self.hourglasses, self.heads, (v3, v2, v1), strict=True
-        ):
+        for up, hourglass, head, features in zip(self.ups, self.hourglasses, self.heads, (v3, v2, v1), strict=True):
             x = up(x)
             residual, entry = hourglass(x, features, skips)
             x = x + residual

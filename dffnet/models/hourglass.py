@@ -55,9 +55,7 @@ class RefinementHourglass(nn.Module):
         self.down_2 = nn.Sequential(cbr(2 * c, 2 * c, stride=2), cbr(2 * c, 2 * c))
         self.up_1, self.up_2 = up_bn(2 * c, 2 * c), up_bn(2 * c, c)
 
-    def forward(
-        self, x: Tensor, features: Tensor, skips: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, features: Tensor, skips: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """``x``, ``features`` (B, C, N, h, w); ``skips`` two of (B, 2C, N, h/2, w/2), None for the first one.
 
         Returns the residual to add to ``x`` and the entry features, both (B, C, N, h, w).

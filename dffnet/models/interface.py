@@ -55,8 +55,7 @@ class DepthFromFocusModel(nn.Module, ABC):
         height, width = stack.shape[-2:]
         volume = pad_to_multiple(stack.transpose(1, 2) * 2.0 - 1.0, self.size_multiple)
         weights = [
-            focus_weights(_resize(logits, volume.shape[-2:])[..., :height, :width])
-            for logits in self.logits(volume)
+            focus_weights(_resize(logits, volume.shape[-2:])[..., :height, :width]) for logits in self.logits(volume)
         ]
         depths = [regress_depth(weight, focus_positions) for weight in weights]
         return DepthOutput(depths, confidence(weights[-1].detach(), focus_positions))

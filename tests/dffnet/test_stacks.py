@@ -1,0 +1,156 @@
+"""Shards as a data set: units, masks, many files, workers, the split, and refusals that name the file."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from dffnet.data import shards as module
+from dffnet.data.augment import AugmentedStacks, augment, recolour
+from dffnet.data.batch import Batch
+from dffnet.data.shards import ShardStacks, shard_files, split_by_scene
+from focalsim.errors import ShardError
+
+MakeShard = Callable[..., Path]
+
+
+def test_a_sample_in_both_units(make_shard: MakeShard) -> None:
+    path = make_shard(n=2)
+    dioptres, metres = ShardStacks([path]), ShardStacks([path], unit="metres")
+    a, b = dioptres[1], metres[1]
+    assert a.images.shape == (5, 3, 64, 64)
+    assert 0 <= a.images.min() <= a.images.max() <= 1
+    torch.testing.assert_close(a.focus_positions, torch.linspace(1, 10, 5))
+    torch.testing.assert_close(a.target, 1 / b.target)
+    truth, valid = dioptres.truth(1)
+    torch.testing.assert_close(b.target, torch.from_numpy(truth))
+    assert valid.all()
+    assert a.valid.dtype == torch.bool
+
+
+def test_bad_depth_is_invalid_whatever_the_mask_says(make_shard: MakeShard) -> None:
+    def spoil(sample: dict[str, Any]) -> None:
+        sample["depth_m"][0, :5] = [np.nan, np.inf, 0.0, -1.0, 0.5]
+        sample["valid"][1, 0] = False
+
+    stack = ShardStacks([make_shard(n=1, change=spoil)])[0]
+    assert stack.valid[0, :6].tolist() == [False] * 4 + [True] * 2
+    assert not stack.valid[1, 0]
+    assert stack.target[0, :4].tolist() == [0.0] * 4
+    assert torch.isfinite(stack.target).all()
+
+
+def test_slices_are_aligned_by_default(make_shard: MakeShard) -> None:
+    def breathe(sample: dict[str, Any]) -> None:
+        sample["magnification"][:] = np.linspace(0.95, 1.0, 5)
+        sample["principal_point_px"][0] = (3.0, 0.0)
+
+    path = make_shard(n=1, change=breathe)
+    aligned, raw = ShardStacks([path])[0].images, ShardStacks([path], align="none")[0].images
+    assert (aligned[0] - raw[0]).abs().max() > 0.05
+    torch.testing.assert_close(aligned[-1], raw[-1], atol=1e-4, rtol=0)  # the reference slice
+
+
+def test_many_shards_with_few_open_files(make_shard: MakeShard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_OPEN_FILES", 2)
+    folder = make_shard("bundle/shard-0.h5", n=1).parent
+    for k in (1, 2, 3):
+        make_shard(f"bundle/shard-{k}.h5", n=k)
+    stacks = ShardStacks(shard_files([folder, folder / "shard-1.h5"]))
+    assert len(stacks) == 1 + 1 + 2 + 3
+    assert [stacks.name(i) for i in (0, 3, 6)] == ["shard-0.h5[0]", "shard-2.h5[1]", "shard-3.h5[2]"]
+    shapes = {stacks[i].images.shape for i in range(len(stacks))}
+    assert shapes == {(5, 3, 64, 64)}
+    assert torch.equal(pickle.loads(pickle.dumps(stacks))[4].images, stacks[4].images)
+
+
+def test_loader_workers_read_the_same(make_shard: MakeShard) -> None:
+    stacks = ShardStacks([make_shard(n=3)])
+    stacks[0]  # a handle that is open when the workers fork must not be shared
+    for loaded, direct in zip(DataLoader(stacks, batch_size=3, num_workers=1), [range(3)], strict=True):
+        assert isinstance(loaded, Batch)
+        for i in direct:
+            assert torch.equal(loaded.images[i], stacks[i].images)
+
+
+def test_shards_that_differ_are_refused_by_name(make_shard: MakeShard) -> None:
+    first, slices = make_shard("a.h5", n=1), make_shard("b.h5", n=1, slices=3)
+    size = make_shard("c.h5", n=1, width=80)
+    with pytest.raises(ShardError, match=r"b\.h5: holds 3 slices of 64x64, but .*a\.h5 holds 5 slices of 64x64"):
+        ShardStacks([first, slices])
+    with pytest.raises(ShardError, match=r"c\.h5: holds 5 slices of 80x64"):
+        ShardStacks([first, size])
+
+
+def test_bad_paths_and_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="no such file or folder"):
+        shard_files([tmp_path / "nowhere"])
+    with pytest.raises(ShardError, match="no shard"):
+        shard_files([tmp_path])
+    text = tmp_path / "text.h5"
+    text.write_text("hello")
+    with pytest.raises(ShardError, match=r"text\.h5"):
+        ShardStacks(shard_files([text]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("focus_distance_m", -1.0), ("focus_distance_m", 99.0), ("focus_distance_m", np.nan),
+     ("magnification", np.nan), ("magnification", 0.0), ("principal_point_px", np.inf)],
+)  # fmt: skip
+def test_impossible_cameras_are_refused_by_name(make_shard: MakeShard, field: str, value: float) -> None:
+    def spoil(sample: dict[str, Any]) -> None:
+        sample[field][2] = value
+
+    with pytest.raises(ShardError, match=r"shard-000000\.h5: sample 0: "):
+        ShardStacks([make_shard(n=1, change=spoil)])[0]
+
+
+def test_no_scene_is_on_both_sides_of_the_split() -> None:
+    sources = [f"scene {i % 10}" for i in range(60)]
+    train, validation = split_by_scene(sources, 0.3, seed=1)
+    assert sorted(train + validation) == list(range(60))
+    assert {sources[i] for i in train}.isdisjoint({sources[i] for i in validation})
+    assert len({sources[i] for i in validation}) == 3
+    assert split_by_scene(sources, 0.3, seed=1) == (train, validation)
+    assert split_by_scene(sources, 0.3, seed=2) != (train, validation)
+    assert split_by_scene(sources, 0.0, seed=1) == (list(range(60)), [])
+    assert split_by_scene(["one"] * 4, 0.5, seed=0) == ([0, 1, 2, 3], [])
+    assert len(split_by_scene(["a", "b"], 0.01, seed=0)[1]) == 1
+
+
+def test_augmentation_moves_images_and_depth_together() -> None:
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
+    code = (x + 50 * y) / 2000  # names each pixel
+    stack = Batch(code.expand(2, 3, -1, -1), torch.tensor([1.0, 2.0]), code, code > 0.5)
+    seen = set()
+    for k in range(20):
+        moved = augment(stack, 32, np.random.default_rng(k))
+        assert moved.images.shape == (2, 3, 32, 32)
+        assert torch.equal(moved.valid, moved.target > 0.5)
+        # Colour is one increasing curve per stack: images order pixels as the target does.
+        order = moved.target.flatten().argsort()
+        assert (moved.images[0, 0].flatten()[order].diff() >= -1e-6).all()
+        seen.add((moved.target[0, 0] < moved.target[0, 1]).item())
+    assert seen == {True, False}
+
+
+def test_augmentation_depends_on_epoch_and_index_alone(make_shard: MakeShard) -> None:
+    stacks = AugmentedStacks(ShardStacks([make_shard(n=2)]), [0, 1], crop_px=64, seed=3)
+    first = stacks[0].images
+    assert torch.equal(stacks[0].images, first)
+    stacks.epoch = 1
+    assert not torch.equal(stacks[0].images, first)
+
+
+def test_colour_recipe() -> None:
+    x = torch.tensor([0.0, 0.5, 1.0])
+    torch.testing.assert_close(recolour(x, 0.5, 0.1, 2.0), torch.tensor([0.35, 0.6, 0.85]) ** 2)
+    assert recolour(x, 1.6, 0.1, 1.0).tolist() == [0.0, pytest.approx(0.6), 1.0]
