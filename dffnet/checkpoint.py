@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,10 +77,13 @@ def read_without_code(path: Path) -> Any:
     """What ``torch.load(weights_only=True)`` reads. Raises CheckpointError where it refuses or fails."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
+    if not zipfile.is_zipfile(path):  # torch's older formats are bare pickles
+        raise CheckpointError(f"{path}: not a complete checkpoint")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0].split(". ")[0]
-        raise CheckpointError(f"{path}: not a checkpoint, or one that would run code: {reason}") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: not a complete checkpoint: {str(error).splitlines()[0]}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice on files it then refuses
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path}: not a checkpoint, or one that would run code; refused") from None
+    except Exception as error:  # a damaged or hostile archive can fail anywhere in the reader
+        raise CheckpointError(f"{path}: not a complete checkpoint ({type(error).__name__})") from None

@@ -16,21 +16,33 @@ CONTRAST, BRIGHTNESS, GAMMA = (0.4, 1.6), (-0.1, 0.1), (0.5, 2.0)
 
 
 class AugmentedStacks(Dataset[Batch]):
-    """Some stacks of a data set, cropped to ``crop_px`` squares and augmented.
+    """Some stacks of a data set in random order, cropped to ``crop_px`` squares and augmented.
 
-    A draw depends on (seed, epoch, index) alone, not on the number of workers. The trainer sets ``epoch``.
+    Order and draws depend on seed, epoch and sample alone, not on the number of workers or on a restart. The
+    trainer sets ``epoch`` before a loader goes through the stacks.
     """
 
     def __init__(self, stacks: Dataset[Batch], indices: Sequence[int], *, crop_px: int, seed: int) -> None:
         self.stacks, self.indices, self.crop_px, self.seed = stacks, indices, crop_px, seed
         self.epoch = 0
 
+    @property
+    def epoch(self) -> int:
+        """Which pass over the stacks; a new one is a new order."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._order = np.random.default_rng([self.seed, epoch]).permutation(self.indices)
+
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Batch:
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.epoch, index)))
-        return augment(self.stacks[self.indices[index]], self.crop_px, rng)
+        sample = int(self._order[index])
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.epoch, sample)))
+        return augment(self.stacks[sample], self.crop_px, rng)
 
 
 def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:

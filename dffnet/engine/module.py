@@ -72,12 +72,10 @@ class StackData(lightning.LightningDataModule):
         """A loader for the current epoch; the trainer asks for a new one each epoch, which draws anew."""
         assert self.trainer is not None
         self.training.epoch = self.trainer.current_epoch
-        order = torch.Generator().manual_seed(self.config.seed + self.trainer.current_epoch)
         return DataLoader(
             self.training,
             batch_size=self.config.batch_size,
-            shuffle=True,
-            generator=order,
+            shuffle=False,  # the data set has its own random order
             num_workers=self.workers,
             # A smaller last batch would be noise to batch norm; a data set smaller than a batch is one batch.
             drop_last=len(self.training) >= self.config.batch_size,

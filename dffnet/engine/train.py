@@ -62,14 +62,14 @@ def train(
     """
     stacks = ShardStacks(shard_files(shards), unit=config.unit, align=config.align)
     data = StackData(stacks, config, workers=workers)
+    lightning.seed_everything(config.seed, verbose=False)
+    module = DepthTraining(config)
     last = out / "last.ckpt"
     if resume:
         _check_resumable(last, config)
     else:
         _remove_run(out)
     with _quiet(), _writing_to(out):
-        lightning.seed_everything(config.seed, verbose=False)
-        module = DepthTraining(config)
         keep = KeepBest(out / "model.pt")
         trainer = _trainer(out, config, devices, keep, steps=len(data.training) // config.batch_size)
         try:

@@ -144,10 +144,12 @@ def test_augmentation_moves_images_and_depth_together() -> None:
 
 def test_augmentation_depends_on_epoch_and_index_alone(make_shard: MakeShard) -> None:
     stacks = AugmentedStacks(ShardStacks([make_shard(n=2)]), [0, 1], crop_px=64, seed=3)
-    first = stacks[0].images
-    assert torch.equal(stacks[0].images, first)
+    first = [stack.images for stack in (stacks[0], stacks[1])]
+    assert torch.equal(stacks[0].images, first[0])
     stacks.epoch = 1
-    assert not torch.equal(stacks[0].images, first)
+    again = [stack.images for stack in (stacks[0], stacks[1])]
+    assert not any(torch.equal(a, b) for a in first for b in again)
+    assert sorted(AugmentedStacks(stacks.stacks, range(9), crop_px=64, seed=0)._order) == list(range(9))
 
 
 def test_colour_recipe() -> None:
