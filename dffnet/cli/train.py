@@ -61,10 +61,12 @@ def command(
     if not resume:
         refuse_existing(out, ("model.pt", "last.ckpt"), overwrite)
 
-    from dffnet.engine.train import default_workers, train
+    from dffnet.engine.train import default_workers, is_main_process, train
 
     workers = default_workers() if workers is None else workers
     result = train(shards, out, config, workers=workers, devices=devices, resume=resume)
+    if not is_main_process():
+        return
     held_out = f"{result.val_samples} held out" if result.val_samples else "none held out: no validation"
     click.echo(f"{result.train_samples} training stacks, {held_out}", err=True)
     error = f"  val MAE {result.val_mae:.4g} {config.unit}" if result.val_samples else ""

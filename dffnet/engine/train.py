@@ -62,12 +62,13 @@ def train(
     """
     stacks = ShardStacks(shard_files(shards), unit=config.unit, align=config.align)
     data = StackData(stacks, config, workers=workers)
+    _check_size(stacks.shape, config)
     lightning.seed_everything(config.seed, verbose=False)
     module = DepthTraining(config)
     last = out / "last.ckpt"
     if resume:
         _check_resumable(last, config)
-    else:
+    elif is_main_process():  # the others start when this one has begun to write
         _remove_run(out)
     with _quiet(), _writing_to(out):
         keep = KeepBest(out / "model.pt")
@@ -90,6 +91,11 @@ def train(
         val_samples=len(data.validation),
         val_mae=keep.best,
     )
+
+
+def is_main_process() -> bool:
+    """Whether this is the first of the processes of a run: lightning starts one for each further device."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
 
 
 def default_workers() -> int:
@@ -126,6 +132,15 @@ class KeepBest(Callback):
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """The inverse of :meth:`state_dict`."""
         self.best = state_dict["best"]
+
+
+def _check_size(shape: tuple[int, int, int], config: TrainConfig) -> None:
+    """Refuse what batch norm cannot train on: one value a channel in the coarsest volume, at 1/32 size."""
+    slices, height, width = shape
+    if slices * config.batch_size == 1 and max(min(side, config.crop_px) for side in (height, width)) <= 32:
+        raise TrainingError(
+            f"one slice of {width}x{height} is too small to train on with a batch of 1; use a larger --batch-size"
+        )
 
 
 def _remove_run(out: Path) -> None:
