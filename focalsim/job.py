@@ -60,7 +60,8 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
 
     A source without end takes None as the ``samples`` of ``config``.
 
-    Raises SourceError where no frame is usable, ConfigError for phones that cannot be told apart.
+    Raises SourceError where no frame is usable, ConfigError for phones that cannot be told apart or cannot
+    focus so near.
     """
     from focalsim.sources.survey import source_digest, survey
 
@@ -68,6 +69,11 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"a bundle needs phones of different names, got {', '.join(names) or 'none'}")
     draft = Job(config, source, ())
+    for profile in draft.profiles:
+        if profile.focal_length_m >= config.near_m:
+            raise ConfigError(
+                f"{profile.name} cannot focus at {config.near_m:g} m: its focal length is {profile.focal_length_m:g} m"
+            )
     found = survey(
         source,
         [draft.request(profile) for profile in draft.profiles],

@@ -70,9 +70,7 @@ def render_bundle(
         with (
             closing(_rendered(job, indices, workers)) as samples,
             # disable=None: shown on a terminal only.
-            tqdm(
-                total=job.config.samples, initial=kept, unit="sample", disable=None if progress else True
-            ) as bar,
+            tqdm(total=job.config.samples, initial=kept, unit="sample", disable=None if progress else True) as bar,
         ):
             for shard in todo:
                 with ShardWriter(folder / shard.file, shard.samples, attributes) as writer:
@@ -104,9 +102,7 @@ def _rendered(job: Job, indices: Sequence[int], workers: int) -> Generator[Sampl
         while ahead:
             yield ahead.popleft().result()
     except BrokenProcessPool:
-        raise FocalsimError(
-            "a worker process died, perhaps for want of memory; try fewer --workers"
-        ) from None
+        raise FocalsimError("a worker process died, perhaps for want of memory; try fewer --workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

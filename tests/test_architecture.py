@@ -41,9 +41,7 @@ def test_importing_focalsim_is_light():
     assert not {"numpy", "h5py", "cv2", "numba", "torch", "click"} & set(loaded)
 
 
-@pytest.mark.parametrize(
-    "args", [["--help"], ["render", "--help"], ["preview", "--help"], ["phones", "list"]]
-)
+@pytest.mark.parametrize("args", [["--help"], ["render", "--help"], ["preview", "--help"], ["phones", "list"]])
 def test_help_imports_nothing_heavy(args):
     code = f"""
 import sys

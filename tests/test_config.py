@@ -50,9 +50,7 @@ def test_unknown_keys_are_refused_by_name(config):
         RenderConfig.from_json(json.dumps(data))
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[1, 2]", "3", '{"samples": "many"}', '{"phones": 3}', '{"near_m": null}']
-)
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "3", '{"samples": "many"}', '{"phones": 3}', '{"near_m": null}'])
 def test_what_is_no_config(text):
     with pytest.raises(ConfigError):
         RenderConfig.from_json(text)

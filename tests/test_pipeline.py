@@ -146,10 +146,23 @@ def test_colour_depth_and_reference_slice_fit_each_other(planes):
         assert red_far.mean(1).mean() * 160 - 0.5 == pytest.approx(moved, abs=1.0)
 
 
+class Crashing(TwoPlanes):
+    """A source that takes its process down, as the system does where memory is short."""
+
+    def load(self, index, request, rng):  # noqa: ARG002
+        os._exit(9)
+
+
+def test_a_worker_that_dies(planes, tmp_path):
+    with pytest.raises(FocalsimError, match="a worker process died, perhaps for want of memory"):
+        render_bundle(replace(planes, source=Crashing()), tmp_path, workers=2)
+    assert list(contents(tmp_path)) == ["manifest.json"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_frame_that_fails_is_named_and_leaves_complete_shards_only(planes, tmp_path, workers):
     job = replace(planes, source=TwoPlanes(bad=(2,)))
-    with pytest.raises(FocalsimError, match="^sample 2, frame planes/2: planes/2: torn$"):
+    with pytest.raises(FocalsimError, match=r"^sample 2, frame planes/2: planes/2: torn$"):
         render_bundle(job, tmp_path, workers=workers)
     assert sorted(contents(tmp_path)) == ["manifest.json", "shard-00000.h5"]
     assert not read_manifest(tmp_path).complete
@@ -271,34 +284,36 @@ def test_phones_that_cannot_be_told_apart():
             plan_job(replace(SMALL, phones=phones), open_source(None))
 
 
-RENDER = [
-    sys.executable, "-c", "from focalsim.cli import main; main()", "render", "--samples", "60", "--shard-size", "5",
-    "--size", "64x48", "--slices", "4", "--workers", "2",
-]  # fmt: skip
+def command(out: Path, *options: str) -> list[str]:
+    """A run of the command line in ten shards."""
+    size = ["--samples", "30", "--shard-size", "3", "--size", "48x32", "--slices", "3", "--workers", "2"]
+    program = "from focalsim.cli import main; main()"
+    return [sys.executable, "-c", program, "render", *size, "--out", str(out), *options]
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    while not path.exists():
-        assert process.poll() is None, "finished too early"
-        time.sleep(0.005)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(command(folder), check=True, capture_output=True)
+    return contents(folder)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, how):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(
-        [*RENDER, "--out", str(killed)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    )
-    wait_for(killed / "shard-00001.h5", process)
-    # Ctrl-C reaches the whole process group, kill -9 the one process.
-    os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
-    _, errors = process.communicate()
-    assert not read_manifest(killed).complete
+def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, undisturbed, how):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command(tmp_path), start_new_session=True, **pipes) as process:
+        while not (tmp_path / "shard-00001.h5").exists():
+            assert process.poll() is None, "finished too early"
+            time.sleep(0.002)
+        # Ctrl-C reaches the whole process group, kill -9 the one process.
+        os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
+        # Returns when the workers have closed the pipe too: none outlives the process they work for.
+        _, errors = process.communicate()
+    assert not read_manifest(tmp_path).complete
     if how == signal.SIGINT:
         assert process.returncode == 1
         assert errors.decode().splitlines()[-1].startswith("Error: interrupted; finish ")
         assert "Traceback" not in errors.decode()
-        assert not list(killed.glob("*.partial"))
-    subprocess.run([*RENDER, "--out", str(killed), "--resume"], check=True, capture_output=True)
-    subprocess.run([*RENDER, "--out", str(whole)], check=True, capture_output=True)
-    assert contents(killed) == contents(whole)
+        assert not list(tmp_path.glob("*.partial"))
+    subprocess.run(command(tmp_path, "--resume"), check=True, capture_output=True)
+    assert contents(tmp_path) == undisturbed

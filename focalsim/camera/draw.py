@@ -61,8 +61,8 @@ def draw_camera(
     relative_fov = v[nearest] / v + fov_error
     if not np.all(relative_fov > 0):
         raise ProfileError(
-            f"profile {profile.name!r}: the field-of-view error {float(fov_error.min()):.3g} leaves no field of "
-            f"view at {float(s[np.argmin(relative_fov)]):.3g} m"
+            f"profile {profile.name!r}: the field-of-view error {float(fov_error.min()):.3g} leaves "
+            f"no field of view at {float(s[np.argmin(relative_fov)]):.3g} m"
         )
     scale = width_px / profile.sensor_width_px
     principal_point = scale * rng.normal(

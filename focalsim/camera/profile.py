@@ -23,7 +23,7 @@ _SOURCES = re.compile(r"seed release|data sheet|assumed|calibrated from \d+ imag
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """Where a number stands in the TOML file and what it may be: ``low`` <= value (or < where open) <= ``high``."""
+    """Where a number stands in the TOML file and what it may be: ``low`` <= value <= ``high``."""
 
     section: str
     key: str
@@ -53,10 +53,11 @@ _TEXTS = ("schema", "name", "display_name", "notes")
 
 @dataclass(frozen=True, slots=True)
 class PhoneProfile:
-    """One phone's camera. Lengths in metres, pixels at full sensor resolution; ``sources`` says where each is from.
+    """One phone's camera. Lengths in metres, pixels at full sensor resolution.
 
-    fov_error_*        alpha_n ~ Normal(slope_m / s_n + intercept, std), relative field of view (dimensionless)
+    fov_error_*        alpha_n ~ Normal(slope_m / s_n + intercept, std), relative field of view (no unit)
     principal_point_*  (x, y) ~ Normal(mean, std), pixels, +x right, +y down
+    sources            where each number is from
     """
 
     name: str
@@ -135,9 +136,7 @@ def _refuse_unknown(data: Mapping[str, Any], known: set[str], origin: str, prefi
             stem = key.rpartition("_")[0]
             close = [k for k in sorted(known) if stem and k.rpartition("_")[0] == stem]
             hint = f"; the unit must be that of '{prefix}{close[0]}'" if close else ""
-            raise ProfileError(
-                f"{origin}: unknown key '{prefix}{key}'{hint} (known: {', '.join(sorted(known))})"
-            )
+            raise ProfileError(f"{origin}: unknown key '{prefix}{key}'{hint} (known: {', '.join(sorted(known))})")
 
 
 def _read_number(section: Mapping[str, Any], number: _Number, origin: str) -> tuple[float, str]:

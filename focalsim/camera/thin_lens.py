@@ -19,9 +19,7 @@ def sensor_distance_m(focal_length_m: float, focus_distance_m: ArrayLike) -> NDA
     """
     s = np.asarray(focus_distance_m, np.float64)
     if not np.all(s > focal_length_m):
-        raise ConfigError(
-            f"focus distances must exceed the focal length {focal_length_m} m, got {float(np.min(s))} m"
-        )
+        raise ConfigError(f"focus distances must exceed the focal length {focal_length_m} m, got {float(np.min(s))} m")
     return focal_length_m * s / (s - focal_length_m)
 
 
@@ -48,6 +46,8 @@ def coc_diameter_px(
     ``sensor_distance`` (metres) is v of the slice; by default the thin lens' own f s / (s - f).
     The uniform disc of diameter c has standard deviation c/4 along each axis.
     """
-    v = sensor_distance if sensor_distance is not None else sensor_distance_m(focal_length_m, focus_distance_m)
+    v: ArrayLike | None = sensor_distance
+    if v is None:
+        v = sensor_distance_m(focal_length_m, focus_distance_m)
     gain = blur_gain_px_m(focal_length_m, f_number, v, width_px, sensor_width_m)
     return gain * np.abs(1.0 / focus_distance_m - 1.0 / np.asarray(depth_m, np.float64))

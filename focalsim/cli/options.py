@@ -19,9 +19,7 @@ class SizeParam(click.ParamType[tuple[int, int]]):
 
     name = "WxH"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value)
@@ -99,7 +97,7 @@ depth_opt = click.option(
     type=click.Choice(DEPTH_POLICIES),
     default=DEFAULTS["depth"],
     show_default=True,
-    help="Keep the source's metres, fit every scene into the focus range, or fit only those outside it.",
+    help="auto: scale scenes outside the focus range into it; keep: never scale; fit: scale every scene.",
 )
 max_holes_opt = click.option(
     "--max-holes",

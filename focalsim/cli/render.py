@@ -111,9 +111,10 @@ def _summarise(report: Any, out: Path, seconds: float) -> None:
             err=True,
         )
     kept = config.samples - report.rendered
+    files = f"{len(shards)} {'shard' if len(shards) == 1 else 'shards'}"
     click.echo(
         f"{report.rendered} samples rendered{f', {kept} kept' if kept else ''}: {seconds:.1f} s, "
-        f"{report.rendered / max(seconds, 1e-9):.2f} samples/s, {len(shards)} shards, "
+        f"{report.rendered / max(seconds, 1e-9):.2f} samples/s, {files}, "
         f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {out}",
         err=True,
     )

@@ -42,7 +42,11 @@ def open_bundle(folder: Path, planned: Manifest, *, resume: bool, overwrite: boo
             kept = {MANIFEST_NAME, *(shard.file for shard in manifest.shards if shard.complete)}
         _remove(path for path in _own_files(folder) if path.name not in kept)
         manifest.write(folder)
-        yield manifest
+        try:
+            yield manifest
+        finally:
+            # Writers remove their own; an interrupt between two of their steps could leave one.
+            _remove(path for path in _own_files(folder) if path.name.endswith(PARTIAL))
 
 
 def check_output(folder: Path, *, resume: bool, overwrite: bool) -> bool:
@@ -52,9 +56,7 @@ def check_output(folder: Path, *, resume: bool, overwrite: bool) -> bool:
         raise OutputError(f"{folder}: its {MANIFEST_NAME} is not a bundle's; use another folder")
     earlier = not all(name.endswith(PARTIAL) for name in names)
     if earlier and not (resume or overwrite):
-        raise OutputError(
-            f"{folder}: already holds a bundle; use --resume to finish it or --overwrite to replace it"
-        )
+        raise OutputError(f"{folder}: already holds a bundle; use --resume to finish it or --overwrite to replace it")
     return earlier
 
 

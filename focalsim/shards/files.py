@@ -60,12 +60,14 @@ class ForgivingFile(io.RawIOBase):
     """
 
     def __init__(self, path: Path) -> None:
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
         self._path = path
         self._raw = io.FileIO(path, "w+")
 
     def check(self) -> None:
-        """Raise OutputError if any write has failed."""
+        """Raise OutputError if any write has failed, or whatever else has interrupted one."""
+        if self.error is not None and not isinstance(self.error, OSError):
+            raise self.error
         if self.error is not None:
             raise OutputError(f"{self._path}: cannot be written: {self.error.strerror or self.error}")
 
@@ -75,7 +77,7 @@ class ForgivingFile(io.RawIOBase):
         try:
             while self.error is None and done < len(view):
                 done += self._raw.write(view[done:])
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C too: it must not pass through HDF5
             self.error = error
         return len(view)
 
@@ -83,7 +85,7 @@ class ForgivingFile(io.RawIOBase):
         try:
             if self.error is None:
                 self._raw.truncate(size)
-        except OSError as error:
+        except BaseException as error:
             self.error = error
         return size or 0
 

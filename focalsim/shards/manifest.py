@@ -141,8 +141,7 @@ def plan_shards(samples: int, shard_size: int) -> tuple[ShardEntry, ...]:
     """The shards of a bundle of ``samples`` samples: all of ``shard_size`` but the last."""
     starts = range(0, samples, shard_size)
     return tuple(
-        ShardEntry(f"shard-{i:05d}.h5", start, min(shard_size, samples - start))
-        for i, start in enumerate(starts)
+        ShardEntry(f"shard-{i:05d}.h5", start, min(shard_size, samples - start)) for i, start in enumerate(starts)
     )
 
 

@@ -95,9 +95,7 @@ class ShardReader:
         try:
             array: NDArray[Any] = self._handle()[name][index]
         except OSError as error:
-            raise ShardError(
-                f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}"
-            ) from None
+            raise ShardError(f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}") from None
         return array
 
     def column(self, name: str) -> NDArray[Any]:
@@ -108,8 +106,7 @@ class ShardReader:
                 data = handle[()]
             except OSError as error:
                 raise ShardError(
-                    f"{self.path}: data set '{name}', samples 0 to {len(self) - 1} are damaged: "
-                    f"{_reason(error)}"
+                    f"{self.path}: data set '{name}', samples 0 to {len(self) - 1} are damaged: {_reason(error)}"
                 ) from None
             if h5py.check_string_dtype(handle.dtype) is not None:
                 data = np.array([_decode(item, self.path, name) for item in data])

@@ -66,9 +66,7 @@ DATA_SETS: tuple[DataSet, ...] = (
     DataSet("sensor_width_m", "<f4", (), "width of the sensor, metres"),
     DataSet("phone", TEXT, (), "name of the phone's profile"),
     DataSet("source_id", TEXT, (), "which frame of which source"),
-    DataSet(
-        "depth_scale", "<f4", (), "factor applied to the source's metres to fit the focus range (1: kept)"
-    ),
+    DataSet("depth_scale", "<f4", (), "factor applied to the source's metres to fit the focus range (1: kept)"),
     DataSet("sample_index", "<i8", (), "index in the whole bundle; with the seed it names the random draws"),
 )
 

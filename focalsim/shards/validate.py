@@ -47,14 +47,12 @@ def validate(file: Any, origin: str) -> Header:
         expected = (n, *data_set.sample_shape(dims))
         if stored.shape != expected:
             raise ShardError(
-                f"{origin}: data set '{data_set.name}' must have shape {expected} (to fit 'images'), "
-                f"got {stored.shape}"
+                f"{origin}: data set '{data_set.name}' must have shape {expected} (to fit 'images'), got {stored.shape}"
             )
         _check_storage(stored, data_set.name, origin)
     if not 0 <= attributes["reference_slice"] < dims[0]:
         raise ShardError(
-            f"{origin}: attribute 'reference_slice' must lie in 0..{dims[0] - 1}, "
-            f"got {attributes['reference_slice']}"
+            f"{origin}: attribute 'reference_slice' must lie in 0..{dims[0] - 1}, got {attributes['reference_slice']}"
         )
     return Header(attributes, n, dims)
 
@@ -71,9 +69,7 @@ def _read_attributes(file: Any, origin: str) -> dict[str, Any]:
         value = value.decode(TEXT, "replace") if isinstance(value, bytes) else value
         value = int(value) if isinstance(value, np.integer) else value
         if not isinstance(value, kind):
-            raise ShardError(
-                f"{origin}: attribute '{name}' must be {kind.__name__}, got {type(value).__name__}"
-            )
+            raise ShardError(f"{origin}: attribute '{name}' must be {kind.__name__}, got {type(value).__name__}")
         attributes[name] = value
     return attributes
 
@@ -93,13 +89,10 @@ def _data_set(file: Any, data_set: DataSet, origin: str) -> Any:
     if not isinstance(stored, h5py.Dataset):
         raise ShardError(f"{origin}: missing data set '{data_set.name}'")
     if not data_set.accepts(stored.dtype):
-        raise ShardError(
-            f"{origin}: data set '{data_set.name}' must have type {data_set.dtype}, got {stored.dtype}"
-        )
+        raise ShardError(f"{origin}: data set '{data_set.name}' must have type {data_set.dtype}, got {stored.dtype}")
     if stored.ndim != 1 + len(data_set.shape):
         raise ShardError(
-            f"{origin}: data set '{data_set.name}' must have {1 + len(data_set.shape)} axes, "
-            f"got {stored.ndim}"
+            f"{origin}: data set '{data_set.name}' must have {1 + len(data_set.shape)} axes, got {stored.ndim}"
         )
     return stored
 
@@ -113,15 +106,11 @@ def _check_storage(stored: Any, name: str, origin: str) -> None:
         code, _, _, label = properties.get_filter(i)
         if code not in _PLAIN_FILTERS:
             filter_name = label.decode("ascii", "replace")
-            raise ShardError(
-                f"{origin}: data set '{name}' uses filter {code} {filter_name}, which needs a plugin"
-            )
+            raise ShardError(f"{origin}: data set '{name}' uses filter {code} {filter_name}, which needs a plugin")
     if stored.chunks is not None:
         grid = -(-np.array(stored.shape) // np.array(stored.chunks))
         expected, written = int(np.prod(grid)), stored.id.get_num_chunks()
     else:
         expected, written = 1, int(stored.id.get_storage_size() > 0)
     if written < expected:
-        raise ShardError(
-            f"{origin}: data set '{name}' holds {written} of {expected} chunks: it is not complete"
-        )
+        raise ShardError(f"{origin}: data set '{name}' holds {written} of {expected} chunks: it is not complete")

@@ -44,10 +44,14 @@ class ShardWriter:
             self._disk = ForgivingFile(partial_path(self.path))
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from None
-        self._file: Any = h5py.File(self._disk, "w", libver=_LIBVER)
-        for name, (kind, _) in ATTRIBUTES.items():
-            value = self._attributes[name]
-            self._file.attrs[name] = np.int64(value) if kind is int else value
+        try:
+            self._file: Any = h5py.File(self._disk, "w", libver=_LIBVER)
+            for name, (kind, _) in ATTRIBUTES.items():
+                value = self._attributes[name]
+                self._file.attrs[name] = np.int64(value) if kind is int else value
+        except BaseException:
+            partial_path(self.path).unlink(missing_ok=True)
+            raise
         return self
 
     def write(self, sample: Sample) -> None:
@@ -65,8 +69,7 @@ class ShardWriter:
             expected = data_set.sample_shape(self._dims)
             if np.shape(value) != expected:
                 raise ValueError(
-                    f"sample {sample.sample_index}: {data_set.name} must have shape {expected}, "
-                    f"got {np.shape(value)}"
+                    f"sample {sample.sample_index}: {data_set.name} must have shape {expected}, got {np.shape(value)}"
                 )
             if data_set.is_map:
                 self._file[data_set.name][self._written] = value

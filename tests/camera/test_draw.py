@@ -74,8 +74,7 @@ def test_shifts_of_slices_are_drawn_independently(profile):
 
 def test_the_same_generator_draws_the_same_and_others_differ(profile):
     first, again, other = (
-        draw_camera(profile, FOCUS_M, WIDTH_PX, sample_rng(0, i, "camera")).principal_point_px
-        for i in (3, 3, 4)
+        draw_camera(profile, FOCUS_M, WIDTH_PX, sample_rng(0, i, "camera")).principal_point_px for i in (3, 3, 4)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -52,9 +52,7 @@ def test_state_and_totals(manifest):
         data = json.loads(manifest.to_json())
         assert data["state"] == "incomplete"
         assert data["totals"] == {"shards": i, "samples": 4 * i, "bytes": 100 * i}
-        manifest = manifest.with_shard(
-            ShardEntry(shard.file, shard.first_sample, shard.samples, "ab" * 32, 100)
-        )
+        manifest = manifest.with_shard(ShardEntry(shard.file, shard.first_sample, shard.samples, "ab" * 32, 100))
     data = json.loads(manifest.to_json())
     assert data["state"] == "complete"
     assert data["totals"] == {"shards": 3, "samples": 10, "bytes": 300}
@@ -62,9 +60,7 @@ def test_state_and_totals(manifest):
     assert data["config_sha256"] == manifest.config.fingerprint
 
 
-@pytest.mark.parametrize(
-    "name", ["../shard.h5", "/etc/shard.h5", "a/b.h5", "..", "", ".h5", "x.h5\n", 3, None]
-)
+@pytest.mark.parametrize("name", ["../shard.h5", "/etc/shard.h5", "a/b.h5", "..", "", ".h5", "x.h5\n", 3, None])
 def test_names_that_leave_the_folder_are_refused(manifest, tmp_path, name):
     data = json.loads(manifest.to_json())
     data["shards"][1]["file"] = name

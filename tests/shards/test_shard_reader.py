@@ -13,9 +13,7 @@ import focalsim
 from focalsim.errors import ShardError
 from focalsim.shards import ShardReader
 
-needs_fork = pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork"
-)
+needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
 
 
 @pytest.fixture
