@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 LEVELS_PER_PX = 16  # kernels are made for every 1/16 px of diameter
 SUPPORT_PX = 3  # half width of the interpolating kernel
 BASIS_SIZE = 6
-_RIM_FLOOR = 1e-4  # outer rows and columns below this share of a kernel's peak are cut
+_RIM_FLOOR = 2e-3  # outer rows and columns below this share of a kernel's peak are cut
 
 
 def keys6(x: NDArray[np.floating]) -> NDArray[np.floating]:

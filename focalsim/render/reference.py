@@ -66,7 +66,7 @@ def _unblocked(
 def _splat(
     total: NDArray[np.float64], light: NDArray[np.float64], x_px: NDArray[np.float64], y_px: NDArray[np.float64]
 ) -> None:
-    """Add light (H, W, 4), moved by (x_px, y_px), through the interpolating kernel; what leaves the frame is dropped."""
+    """Add light (H, W, 4), moved by (x_px, y_px), through the interpolating kernel; the rest is dropped."""
     height, width = x_px.shape
     rows, columns = np.mgrid[:height, :width]
     base_x, base_y = np.floor(x_px).astype(int), np.floor(y_px).astype(int)

@@ -14,7 +14,6 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 LOBES = 4
-_ROWS = 8  # rows handled together in the horizontal pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +35,51 @@ class AxisMap:
         x = np.rint(self.slope * np.arange(self.n_out) + self.offset).astype(np.intp)
         return np.clip(x, 0, self.n_in - 1), (x >= 0) & (x < self.n_in)
 
-    def weights(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Source indices and weights, both (n_out, taps); borders are replicated."""
-        x = self.slope * np.arange(self.n_out) + self.offset
-        half = self.slope / 2
-        first = np.floor(x - half).astype(int) - LOBES
-        taps = int(np.ceil(self.slope)) + 2 * LOBES + 2
-        pixels = first[:, None] + np.arange(taps)
-        borders = first[:, None] + np.arange(taps + 1) - 0.5
-        rise = _lanczos((x + half)[:, None] - borders) - _lanczos((x - half)[:, None] - borders)
-        # The primitive at border i holds all pixels before it, so pixel k takes the rise of every border after it.
-        after = np.cumsum(rise[:, ::-1], axis=1)[:, ::-1][:, 1:]
-        weights = after / after.sum(axis=1, keepdims=True)
-        return np.clip(pixels, 0, self.n_in - 1).astype(np.int32), weights.astype(np.float32)
+    def weights(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """First source pixel (n_out,), which may lie outside, and weights (n_out, taps) of it and its followers."""
+        first = np.empty(self.n_out, np.int64)
+        weights = np.empty((self.n_out, int(np.ceil(self.slope)) + 2 * LOBES + 1), np.float32)
+        _fill_weights(self.slope, self.offset, first, weights)
+        return first, weights
 
 
-def _lanczos(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Lanczos kernel at border distances (n, taps), normalised so that each row sums to one."""
-    values = np.where(np.abs(x) < LOBES, np.sinc(x) * np.sinc(x / LOBES), 0.0)
-    normalised: NDArray[np.float64] = values / values.sum(axis=1, keepdims=True)
-    return normalised
+@njit(cache=True, nogil=True)
+def _lanczos(distance, values):
+    """values[b] = Lanczos kernel at distance - b, normalised to sum one."""
+    total = 0.0
+    whole = np.sin(np.pi * distance)  # of all taps, but for the sign
+    for b in range(len(values)):
+        d = distance - b
+        sign = -1.0 if b % 2 else 1.0
+        if abs(d) < 1e-9:
+            values[b] = 1.0
+        elif abs(d) < LOBES:
+            values[b] = sign * whole * np.sin(np.pi * d / LOBES) * LOBES / (np.pi * np.pi * d * d)
+        else:
+            values[b] = 0.0
+        total += values[b]
+    for b in range(len(values)):
+        values[b] /= total
+
+
+@njit(cache=True, nogil=True)
+def _fill_weights(slope, offset, first, weights):
+    taps = weights.shape[1]
+    low, high = np.empty(taps + 1), np.empty(taps + 1)
+    for j in range(len(first)):
+        x = slope * j + offset
+        first[j] = int(np.floor(x - slope / 2 + 0.5)) - LOBES
+        border = first[j] - 0.5  # the first pixel's left border
+        _lanczos(x - slope / 2 - border, low)
+        _lanczos(x + slope / 2 - border, high)
+        # The primitive at a border holds all pixels before it, so a pixel takes the rise of every border after it.
+        after, total = 0.0, 0.0
+        for t in range(taps - 1, -1, -1):
+            after += high[t + 1] - low[t + 1]
+            weights[j, t] = after
+            total += after
+        for t in range(taps):
+            weights[j, t] /= total
 
 
 def breathing_map(
@@ -81,43 +105,42 @@ def source_scale(source_size: tuple[int, int], output_size: tuple[int, int]) -> 
     return min(source_size[0] / output_size[0], source_size[1] / output_size[1])
 
 
-def resample(image: NDArray[np.float32], x: AxisMap, y: AxisMap) -> NDArray[np.float32]:
-    """Resample linear light (H, W, 3) float32 to (y.n_out, x.n_out, 3)."""
+def resample(image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32]) -> None:
+    """Resample ``image`` (H, W, 4), whose fourth channel is ignored, into ``out`` (h, w, 3); borders are replicated."""
     if x.identity and y.identity:
-        return image
-    result: NDArray[np.float32] = _resample(np.ascontiguousarray(image), *x.weights(), *y.weights())
-    return result
+        out[:] = image[..., :3]
+    else:
+        _resample(image, *x.weights(), *y.weights(), out)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _resample(image, index_x, weight_x, index_y, weight_y):
-    width = image.shape[1]
-    n_y, n_x = len(index_y), len(index_x)
-    result = np.empty((n_y, n_x, 3), np.float32)
-    for block in prange((n_y + _ROWS - 1) // _ROWS):
-        start = block * _ROWS
-        rows = min(_ROWS, n_y - start)
-        row = np.empty(3 * width, np.float32)
-        columns = np.zeros((width, 3 * _ROWS), np.float32)
-        for r in range(rows):
-            row[:] = 0.0
-            for t in range(index_y.shape[1]):
-                weight = weight_y[start + r, t]
-                source = image[index_y[start + r, t]].reshape(-1)
-                for i in range(3 * width):
-                    row[i] += weight * source[i]
-            for i in range(width):
-                for c in range(3):
-                    columns[i, 3 * r + c] = row[3 * i + c]
-        total = np.empty(3 * _ROWS, np.float32)
-        for j in range(n_x):
-            total[:] = 0.0
-            for t in range(index_x.shape[1]):
+def _resample(image, first_x, weight_x, first_y, weight_y, out):
+    height, width, _ = image.shape
+    taps_x, taps_y = weight_x.shape[1], weight_y.shape[1]
+    lines = image.reshape(height, -1)
+    for y in prange(len(first_y)):
+        # One row, with replicated pixels on either side so that no tap has to be checked.
+        row = np.zeros((width + 2 * taps_x) * 4, np.float32)
+        middle = row[taps_x * 4 : (taps_x + width) * 4]
+        for t in range(taps_y):
+            weight = weight_y[y, t]
+            line = lines[min(max(first_y[y] + t, 0), height - 1)]
+            for i in range(width * 4):
+                middle[i] += weight * line[i]
+        for i in range(taps_x * 4):
+            row[i] = middle[i % 4]
+            row[(taps_x + width) * 4 + i] = middle[(width - 1) * 4 + i % 4]
+        pixel = np.empty(4, np.float32)
+        for j in range(len(first_x)):
+            place = min(max(first_x[j] + taps_x, 0), width + taps_x) * 4
+            c0 = c1 = c2 = c3 = np.float32(0.0)
+            for t in range(taps_x):
                 weight = weight_x[j, t]
-                column = columns[index_x[j, t]]
-                for i in range(3 * _ROWS):
-                    total[i] += weight * column[i]
-            for r in range(rows):
-                for c in range(3):
-                    result[start + r, j, c] = total[3 * r + c]
-    return result
+                c0 += weight * row[place]
+                c1 += weight * row[place + 1]
+                c2 += weight * row[place + 2]
+                c3 += weight * row[place + 3]
+                place += 4
+            pixel[0], pixel[1], pixel[2], pixel[3] = c0, c1, c2, c3  # four, so that they fit one vector
+            for c in range(3):
+                out[y, j, c] = pixel[c]

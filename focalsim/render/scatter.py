@@ -1,8 +1,8 @@
 """The fast path: every sample is spread by its own kernel, front and back apart; the back fills what the front leaves.
 
 For a slice focused at s a sample of disparity q has the signed blur c = g/s - q (positive: behind the focus). Its
-kernel is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, since the lens is seen mirrored.
-All additions are made in a fixed order, so that the result does not depend on the number of threads.
+kernel is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, where the lens is
+seen mirrored. All additions are made in a fixed order, so that the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import get_num_threads, get_thread_id, njit, prange, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -59,32 +59,33 @@ def pad_samples(
     )
 
 
-def scatter_stack(
-    front: Samples,
-    back: Samples,
-    focus_disparity_px: NDArray[np.float32],
-    table: KernelTable,
-    pad: int,
-) -> NDArray[np.float32]:
-    """Render S slices (S, H, W, 3) from padded samples; ``focus_disparity_px`` (S,) is g/s.
+class Scatter:
+    """Blurs one scene for any focus; the working memory is shared by all slices.
 
-    Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
+    front, back  samples padded by ``table.reach_px`` on every side
     """
-    height, width = front.kind.shape
-    result = np.empty((len(focus_disparity_px), height - 2 * pad, width - 2 * pad, 3), np.float32)
-    _render(
-        (front.light.reshape(-1), front.disparity, front.visibility, front.kind),
-        (back.light.reshape(-1), back.disparity, back.visibility, back.kind),
-        focus_disparity_px,
-        (table.radius, table.stride, table.start, table.weights),
-        pad,
-        result,
-    )
-    return result
+
+    def __init__(self, front: Samples, back: Samples, table: KernelTable) -> None:
+        pad = table.reach_px
+        rows, columns = front.kind.shape
+        self.shape = (rows - 2 * pad, columns - 2 * pad)
+        self._front, self._back = (
+            (layer.light.reshape(-1), layer.disparity, layer.visibility, layer.kind) for layer in (front, back)
+        )
+        self._table = (table.radius, table.stride, table.start, table.weights)
+        stride = 4 * (columns + 2 * pad + 4)
+        self._sums = np.empty((get_num_threads(), 2, (_BAND + 4 * pad) * stride), np.float32)
+
+    def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
+        """Render the slice focused at g/s into ``out`` (H, W, 4); its fourth channel becomes 0.
+
+        Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
+        """
+        _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, self._sums, out)
 
 
-def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, light: Any, k: Any) -> Any:
-    """target[i:i+16] += repeat(weights[j:j+4], 4) * tile(light[k:k+4], 4), without bounds checks: 4 taps of 4 channels.
+def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, r: Any, g: Any, b: Any, a: Any) -> Any:
+    """target[i:i+16] += repeat(weights[j:j+4], 4) * tile([r, g, b, a], 4), without bounds checks: 4 taps of 4 channels.
 
     Written in LLVM's own vector types because the compiler does not find this shuffle by itself.
     """
@@ -97,16 +98,19 @@ def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, lig
             data = context.make_array(signature.args[array])(context, builder, args[array]).data
             return builder.bitcast(builder.gep(data, [args[array + 1]]), vector.as_pointer())
 
-        def spread(array: int, mask: list[int]) -> Any:
-            loaded = builder.load(pointer(array, four), align=4)
-            return builder.shuffle_vector(loaded, ir.Constant(four, ir.Undefined), ir.Constant(lanes, mask))
+        def shuffle(vector: Any, mask: list[int]) -> Any:
+            return builder.shuffle_vector(vector, ir.Constant(four, ir.Undefined), ir.Constant(lanes, mask))
 
-        product = builder.fmul(spread(2, [n // 4 for n in range(16)]), spread(4, [n % 4 for n in range(16)]))
+        color = ir.Constant(four, ir.Undefined)
+        for n, channel in enumerate(args[4:]):
+            color = builder.insert_element(color, channel, ir.Constant(ir.IntType(32), n))
+        taps = builder.load(pointer(2, four), align=4)
+        product = builder.fmul(shuffle(taps, [n // 4 for n in range(16)]), shuffle(color, [n % 4 for n in range(16)]))
         place = pointer(0, sixteen)
         builder.store(builder.fadd(builder.load(place, align=4), product), place, align=4)
         return context.get_dummy_value()
 
-    return types.void(target, i, weights, j, light, k), codegen
+    return types.void(target, i, weights, j, r, g, b, a), codegen
 
 
 _add_block: Any = intrinsic(_emit_add_block)
@@ -140,43 +144,55 @@ def _scatter_row(sums, stride, row, reach, samples, y, focus_q, table, kernel):
         place = (row - radius) * stride + 4 * (x + reach - radius)
         source = 4 * (y * width + x)
         rows = 2 * radius + 1
+        red, green, blue, alpha = light[source], light[source + 1], light[source + 2], light[source + 3]
         if kind == _WHOLE:
             for r in range(rows):
                 for b in range(0, kernel_stride, 4):
-                    _add_block(sums, place + r * stride + 4 * b, weights, start + r * kernel_stride + b, light, source)
+                    _add_block(
+                        sums,
+                        place + r * stride + 4 * b,
+                        weights,
+                        start + r * kernel_stride + b,
+                        red,
+                        green,
+                        blue,
+                        alpha,
+                    )
         else:
             sign = np.float32(1.0) if blur > 0 else np.float32(-1.0)
             _kernel_of(kernel, weights, start, rows * kernel_stride, sign, visibility[y, x])
             for r in range(rows):
                 for b in range(0, kernel_stride, 4):
-                    _add_block(sums, place + r * stride + 4 * b, kernel, r * kernel_stride + b, light, source)
+                    _add_block(sums, place + r * stride + 4 * b, kernel, r * kernel_stride + b, red, green, blue, alpha)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _render(front, back, focus_q, table, pad, result):
-    slices, height, width, _ = result.shape
+def _blur(front, back, focus_q, table, sums, out):
+    height, width, _ = out.shape
     rows, columns = front[1].shape
     reach = table[0][-1]
     stride = 4 * (columns + 2 * reach + 4)
-    bands = (height + _BAND - 1) // _BAND
     one, zero, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
-    for job in prange(slices * bands):
-        n = job // bands
-        first = (job % bands) * _BAND  # output rows [first, last)
+    for band in prange((height + _BAND - 1) // _BAND):
+        first = band * _BAND  # output rows [first, last)
         last = min(first + _BAND, height)
-        over = np.zeros((last - first + 4 * reach) * stride, np.float32)
-        under = np.zeros_like(over)
+        size = (last - first + 4 * reach) * stride
+        over, under = sums[get_thread_id(), 0, :size], sums[get_thread_id(), 1, :size]
+        over[:] = zero
+        under[:] = zero
         kernel = np.empty((2 * reach + 1) * (2 * reach + 4), np.float32)
-        for y in range(max(first + pad - reach, 0), min(last + pad + reach, rows)):
-            row = y - pad - first + 2 * reach
-            _scatter_row(over, stride, row, reach, front, y, focus_q[n], table, kernel)
-            _scatter_row(under, stride, row, reach, back, y, focus_q[n], table, kernel)
+        # A row of samples, which are padded by `reach`, spreads over as many rows of output either way.
+        for y in range(first, min(last + 2 * reach, rows)):
+            row = y - first + reach
+            _scatter_row(over, stride, row, reach, front, y, focus_q, table, kernel)
+            _scatter_row(under, stride, row, reach, back, y, focus_q, table, kernel)
         for y in range(first, last):
-            place = (y - first + 2 * reach) * stride + 4 * (pad + reach)
+            place = (y - first + 2 * reach) * stride + 8 * reach
             for x in range(width):
                 i = place + 4 * x
                 covered, behind = over[i + 3], under[i + 3]
                 share = max(one - covered, zero) / behind if behind > enough else zero
-                whole = max(covered + share * behind, enough)
+                scale = one / max(covered + share * behind, enough)
                 for c in range(3):
-                    result[n, y, x, c] = (over[i + c] + share * under[i + c]) / whole
+                    out[y, x, c] = (over[i + c] + share * under[i + c]) * scale
+                out[y, x, 3] = zero

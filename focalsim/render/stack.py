@@ -13,7 +13,7 @@ from focalsim.holes import nearest_valid
 from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import breathing_map, resample, source_scale
-from focalsim.render.scatter import pad_samples, scatter_stack
+from focalsim.render.scatter import Scatter, pad_samples
 from focalsim.render.visibility import lens_visibility
 
 _ASPECT_TOLERANCE = 0.01
@@ -88,11 +88,13 @@ def render_stack(
     # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
     scale = source_scale(source_size, size)
     gain = float(blur_gain_px_m(focal_length_m, f_number, v_ref, size[0], sensor_width_m)) * scale
-    blurred = _defocus(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
-    maps = [breathing_map(source_size, size, z, (px, py)) for z, (px, py) in zip(zoom, shift, strict=True)]
-    if all(x.identity and y.identity for x, y in maps):
-        return blurred
-    return np.stack([resample(image, x, y) for image, (x, y) in zip(blurred, maps, strict=True)])
+    scene = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
+    blurred = np.empty((*depth.shape, 4), np.float32)
+    stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
+    for n, s in enumerate(focus):
+        scene.blur(gain / s, blurred)
+        resample(blurred, *breathing_map(source_size, size, float(zoom[n]), (shift[n, 0], shift[n, 1])), stack[n])
+    return stack
 
 
 def warp_frame(
@@ -113,29 +115,30 @@ def warp_frame(
     columns, inside_x = x.nearest()
     rows, inside_y = y.nearest()
     pick = np.ix_(rows, columns)
-    return resample(rgb_linear, x, y), depth_m[pick], valid[pick] & inside_y[:, None] & inside_x[None, :]
+    sharp = np.empty((output_size[1], output_size[0], 3), np.float32)
+    resample(np.pad(rgb_linear, [(0, 0), (0, 0), (0, 1)]), x, y, sharp)
+    return sharp, depth_m[pick], valid[pick] & inside_y[:, None] & inside_x[None, :]
 
 
-def _defocus(
+def _prepare(
     rgb: NDArray[np.float32],
     depth: NDArray[np.float32],
     hidden_rgb: NDArray[np.float32] | None,
     hidden_depth: NDArray[np.float32] | None,
     gain: float,
     focus: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """Blur the frame for every focus distance, in its own geometry: (S, H, W, 3)."""
+) -> Scatter:
+    """All that the slices share: front and back samples, what the lens sees of each, kernels for the largest blur."""
     disparity = (gain / depth).astype(np.float32)
     hidden_disparity = None if hidden_depth is None else (gain / hidden_depth).astype(np.float32)
     layers = split_layers(rgb, disparity, hidden_rgb, hidden_disparity)
-    focus_disparity = (gain / focus).astype(np.float32)
+    focus_disparity = gain / focus
     nearest, farthest = layers.front_disparity_px.max(), layers.front_disparity_px.min()
     has_back = layers.back_coverage > 0
     if has_back.any():
         farthest = min(farthest, layers.back_disparity_px[has_back].min())
     largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
     table = kernel_table(largest + 1.0 / LEVELS_PER_PX)
-    pad = table.reach_px
     occluder = (layers.front_disparity_px, layers.front_coverage)
     samples = []
     for color, coverage, q in (
@@ -143,8 +146,8 @@ def _defocus(
         (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
     ):
         visibility, partial = lens_visibility(q, coverage > 0, *occluder)
-        samples.append(pad_samples(color, coverage, q, visibility, partial, pad))
-    return scatter_stack(samples[0], samples[1], focus_disparity, table, pad)
+        samples.append(pad_samples(color, coverage, q, visibility, partial, table.reach_px))
+    return Scatter(samples[0], samples[1], table)
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

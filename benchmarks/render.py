@@ -1,0 +1,109 @@
+"""How fast is a stack rendered? Against the plain OpenCV scheme, in one run, in turn.
+
+    python benchmarks/render.py ../shared/data/rgbd --runs 15 --out benchmarks/results
+
+The plain scheme, per slice: 8-bit image warped bilinearly, integer radii, one filter2D of the whole image per radius, each
+pixel taken from its own. Ours: render_stack with hidden samples, breathing and shift, from decoded linear light.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from common import environment, markdown_table, summary, time_pair
+
+from focalsim import load_profile
+from focalsim.camera import draw_camera, focus_schedule_m, sensor_distance_m
+from focalsim.color import linear_to_srgb
+from focalsim.sources import FrameRequest, open_source
+from focalsim.sources.prepare import prepare_scene
+
+WIDTH, HEIGHT = 352, 224
+
+
+def plain_opencv(image, depth, camera, gain):
+    stack = np.empty((len(camera.focus_distances_m), *image.shape), np.uint8)
+    height, width = depth.shape
+    for n, s in enumerate(camera.focus_distances_m):
+        m, (px, py) = camera.magnification[n], camera.principal_point_px[n]
+        move = np.array([[m, 0, (1 - m) * (width - 1) / 2 + px], [0, m, (1 - m) * (height - 1) / 2 + py]])
+        size = {"dsize": (width, height), "borderMode": cv2.BORDER_REPLICATE}
+        warped = cv2.warpAffine(image, move, flags=cv2.INTER_LINEAR, **size)
+        z = cv2.warpAffine(depth, move, flags=cv2.INTER_NEAREST, **size)
+        radius = np.rint(gain * m * np.abs(1 / s - 1 / z) / 2).astype(np.int32)
+        for r in range(int(radius.max()) + 1):
+            pick = radius == r
+            if not pick.any():
+                continue
+            y, x = np.mgrid[-r : r + 1, -r : r + 1]
+            disc = (x * x + y * y <= r * r).astype(np.float32)
+            stack[n][pick] = cv2.filter2D(warped, -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE)[pick]
+    return stack
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rgbd", type=Path, help="folder that holds folders of RGB-D frames")
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--phone", default="pixel4")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    profile = load_profile(arguments.phone)
+    focus = focus_schedule_m(0.1, 1.0, 10)
+    v_ref = float(sensor_distance_m(profile.focal_length_m, focus[0]))
+    gain = profile.focal_length_m / profile.f_number * v_ref * WIDTH / profile.sensor_width_m
+    request = FrameRequest(WIDTH, HEIGHT, 0.1, 1.0, v_ref / profile.sensor_width_m)
+    camera = draw_camera(profile, focus, WIDTH, np.random.default_rng(0))
+    lens = {
+        "focal_length_m": profile.focal_length_m,
+        "f_number": profile.f_number,
+        "sensor_width_m": profile.sensor_width_m,
+        "focus_distances_m": focus,
+        "magnification": camera.magnification,
+        "principal_point_px": camera.principal_point_px,
+    }
+    from focalsim import render_stack
+
+    rows, ratios, first_call = [], [], None
+    for folder in sorted(p for p in arguments.rgbd.iterdir() if p.is_dir()):
+        scale = 5000.0 if folder.name.startswith(("icl", "open3d_tum")) else None
+        source = open_source(folder, depth_scale=scale)
+        frame = prepare_scene(source.load(0, request, np.random.default_rng(0)), request, max_holes=0.9, depth_policy="auto").scene
+        size = (WIDTH, HEIGHT)
+        rgb = cv2.resize(frame.rgb_linear, size, interpolation=cv2.INTER_AREA)
+        depth = cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)
+        image = linear_to_srgb(rgb)
+        if first_call is None:
+            start = time.perf_counter()
+            render_stack(rgb, depth, **lens)
+            first_call = time.perf_counter() - start
+        ours, plain = time_pair(
+            lambda rgb=rgb, depth=depth: render_stack(rgb, depth, **lens),
+            lambda image=image, depth=depth: plain_opencv(image, depth, camera, gain),
+            arguments.runs,
+        )
+        ratio = float(np.median(np.array(plain) / np.array(ours)))
+        ratios.append(ratio)
+        rows.append([folder.name, *summary(ours), *summary(plain), ratio])
+    text = (
+        f"Milliseconds for a stack of {len(focus)} x {WIDTH} x {HEIGHT}, {arguments.phone}: median, minimum, maximum of "
+        f"{arguments.runs} runs in turn\n\n"
+        + markdown_table(
+            ["frame", "focalsim", "min", "max", "plain OpenCV", "min", "max", "OpenCV / focalsim"], rows, 2
+        )
+        + f"\nmedian ratio {np.median(ratios):.2f}; first call with kernels from the cache {first_call * 1e3:.0f} ms\n"
+    )
+    print(text)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "render.md").write_text(text)
+    result = {"environment": environment(), "rows": rows, "first_call_s": first_call}
+    (arguments.out / "render.json").write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
