@@ -144,7 +144,7 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
             for c in range(3):
                 along += (rgb[y, x, c] - b[c]) * (f[c] - b[c])
                 contrast += (f[c] - b[c]) ** 2
-            trust: float = prior**2 * variance_f + (1.0 - prior) ** 2 * variance_b
+            trust = float(prior**2 * variance_f + (1.0 - prior) ** 2 * variance_b)
             coverage = (along / trust + prior / _COVERAGE_STD**2) / (contrast / trust + 1.0 / _COVERAGE_STD**2)
             # The depth sample at the pixel's centre says which surface holds about half of it or more.
             coverage = min(max(coverage, 0.3), 1.0) if own_near else min(max(coverage, 0.0), 0.7)
