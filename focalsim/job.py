@@ -136,7 +136,6 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         focus_distances_m=camera.focus_distances_m,
         magnification=camera.magnification,
         principal_point_px=camera.principal_point_px,
-        valid=scene.valid,
         hidden_rgb_linear=scene.hidden_rgb_linear,
         hidden_depth_m=scene.hidden_depth_m,
         output_size=size,
