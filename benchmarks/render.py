@@ -73,7 +73,9 @@ def main():
     for folder in sorted(p for p in arguments.rgbd.iterdir() if p.is_dir()):
         scale = 5000.0 if folder.name.startswith(("icl", "open3d_tum")) else None
         source = open_source(folder, depth_scale=scale)
-        frame = prepare_scene(source.load(0, request, np.random.default_rng(0)), request, max_holes=0.9, depth_policy="auto").scene
+        frame = prepare_scene(
+            source.load(0, request, np.random.default_rng(0)), request, max_holes=0.9, depth_policy="auto"
+        ).scene
         size = (WIDTH, HEIGHT)
         rgb = cv2.resize(frame.rgb_linear, size, interpolation=cv2.INTER_AREA)
         depth = cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,39 @@
+# make demo   a bundle, a network trained on it, its measures and pictures, from nothing
+# make test   everything that must hold
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= ../shared
+DEMO := demo
+
+.PHONY: demo test lint bench clean
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Rendering resumes where it stopped; training starts afresh.
+demo: $(BIN)/.installed
+	$(BIN)/focalsim render --phone pixel4 --samples 48 --size 256x160 --out $(DEMO)/train --resume
+	$(BIN)/focalsim render --phone pixel4 --samples 8 --size 256x160 --seed 1 --out $(DEMO)/test --resume
+	$(BIN)/focalsim verify $(DEMO)/train $(DEMO)/test
+	$(BIN)/focalsim preview $(DEMO)/test --samples 2 --out $(DEMO)/stack.png --overwrite
+	$(BIN)/dffnet train $(DEMO)/train --out $(DEMO)/run --crop 96 --max-steps 120 --overwrite
+	$(BIN)/dffnet eval $(DEMO)/run/model.pt $(DEMO)/test --out $(DEMO)/eval --overwrite
+	@echo "look at $(DEMO)/stack.png and the pictures in $(DEMO)/eval"
+
+test: $(BIN)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(BIN)/.installed
+	$(BIN)/python benchmarks/fidelity.py $(DATA)/truth
+	$(BIN)/python benchmarks/render.py $(DATA)/data/rgbd
+
+clean:
+	rm -rf .venv build dist *.egg-info $(DEMO)
