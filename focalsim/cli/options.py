@@ -14,18 +14,12 @@ from focalsim.config import DEPTH_POLICIES, RenderConfig
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RenderConfig)}
 
 
-class SizeParam(click.ParamType[tuple[int, int]]):
-    """``WIDTHxHEIGHT`` in pixels, as (width, height)."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value)
-        if match is None or 0 in (int(match[1]), int(match[2])):
-            self.fail(f"{value!r} is not a size: expected WIDTHxHEIGHT in pixels, as in 352x224", param, ctx)
-        return int(match[1]), int(match[2])
+def parse_size(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, int]:
+    """``WIDTHxHEIGHT`` in pixels as (width, height)."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value)
+    if match is None or 0 in (int(match[1]), int(match[2])):
+        raise click.BadParameter(f"{value!r} is not a size: expected WIDTHxHEIGHT in pixels, as in 352x224")
+    return int(match[1]), int(match[2])
 
 
 PATH = click.Path(path_type=Path)
@@ -54,7 +48,8 @@ seed_opt = click.option(
 )
 size_opt = click.option(
     "--size",
-    type=SizeParam(),
+    callback=parse_size,
+    metavar="WxH",
     default=f"{DEFAULTS['width']}x{DEFAULTS['height']}",
     show_default=True,
     help="Size of the images in pixels.",

@@ -17,6 +17,9 @@ from focalsim.sample import Sample
 from focalsim.shards.schema import DATA_SETS, TEXT
 from focalsim.shards.validate import validate
 
+# What h5py raises for a damaged file, depending on which of HDF5's functions met the damage.
+DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+
 
 class ShardReader:
     """The samples of one shard, as a sequence of :class:`focalsim.Sample`.
@@ -49,9 +52,12 @@ class ShardReader:
         self._pid = os.getpid()
         try:
             header = validate(self._file, str(self.path))
-        except BaseException:
+        except ShardError:
             self.close()
             raise
+        except DAMAGE as error:
+            self.close()
+            raise ShardError(f"{self.path}: is damaged: {_reason(error)}") from None
         self._length = header.samples
         self._config_json: str = header.attributes["config"]
         self.schema_version = header.attributes["schema_version"]
@@ -94,7 +100,7 @@ class ShardReader:
         """One sample's array of one data set, read from the file without its neighbours."""
         try:
             array: NDArray[Any] = self._handle()[name][index]
-        except OSError as error:
+        except DAMAGE as error:
             raise ShardError(f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}") from None
         return array
 
@@ -104,7 +110,7 @@ class ShardReader:
             handle = self._handle()[name]
             try:
                 data = handle[()]
-            except OSError as error:
+            except DAMAGE as error:
                 raise ShardError(
                     f"{self.path}: data set '{name}', samples 0 to {len(self) - 1} are damaged: {_reason(error)}"
                 ) from None
@@ -145,7 +151,7 @@ def _decode(item: Any, path: Path, name: str) -> str:
         raise ShardError(f"{path}: data set '{name}' is not UTF-8") from None
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     """What HDF5 says, without the wrapping that h5py puts round it."""
     text = str(error)
     return text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text

@@ -239,3 +239,16 @@ def test_damaged_column_is_named(shard, make_sample):
     damage(shard, np.concatenate([make_sample(i).fov_error for i in range(4)]))
     with pytest.raises(ShardError, match="data set 'fov_error', samples 0 to 3 are damaged"):
         ShardReader(shard)[0]
+
+
+def test_damaged_metadata_is_a_shard_error(shard):
+    """HDF5 reports it as KeyError, RuntimeError and others; a flipped byte in any object header must be noticed."""
+    whole = shard.read_bytes()
+    headers = [i for i in range(len(whole)) if whole.startswith((b"OHDR", b"TREE"), i)]
+    assert len(headers) > 15
+    for at in headers:
+        data = bytearray(whole)
+        data[at + 5] ^= 0x55
+        shard.write_bytes(data)
+        with pytest.raises(ShardError, match=r"shard\.h5"):
+            list(ShardReader(shard))
