@@ -33,9 +33,7 @@ def contact_sheet(samples: Sequence[Sample]) -> Image:
     return np.concatenate([_block(sample) for sample in samples])
 
 
-def colour_depth(
-    depth_m: NDArray[np.float32], valid: NDArray[np.bool_], near_m: float, far_m: float
-) -> Image:
+def colour_depth(depth_m: NDArray[np.float32], valid: NDArray[np.bool_], near_m: float, far_m: float) -> Image:
     """Depth as colours, uniform in 1/depth: red at ``near_m``, blue at ``far_m``, grey where not valid."""
     inverse = 1.0 / np.where(valid, depth_m, far_m)
     share = (inverse - 1.0 / far_m) / max(1.0 / near_m - 1.0 / far_m, 1e-9)
