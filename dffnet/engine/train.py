@@ -79,6 +79,10 @@ def train(
             raise ConfigError(str(error)) from None
         except (KeyboardInterrupt, SystemExit):  # which of them depends on lightning's version
             raise TrainingError(f"interrupted at step {trainer.global_step}; {out} can be resumed") from None
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise TrainingError(str(error)) from None
         if data.validation and keep.step != trainer.global_step:
             trainer.validate(module, datamodule=data, verbose=False)
         if not data.validation:
