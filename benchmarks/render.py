@@ -2,8 +2,8 @@
 
     python benchmarks/render.py ../shared/data/rgbd --runs 15 --out benchmarks/results
 
-The plain scheme, per slice: 8-bit image warped bilinearly, integer radii, one filter2D of the whole image per radius, each
-pixel taken from its own. Ours: render_stack with hidden samples, breathing and shift, from decoded linear light.
+The plain scheme, per slice: 8-bit image warped bilinearly, integer radii, one filter2D of the whole image per radius,
+each pixel taken from its own. Ours: render_stack with hidden samples, breathing and shift, from decoded linear light.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def main():
         ratios.append(ratio)
         rows.append([folder.name, *summary(ours), *summary(plain), ratio])
     text = (
-        f"Milliseconds for a stack of {len(focus)} x {WIDTH} x {HEIGHT}, {arguments.phone}: median, minimum, maximum of "
-        f"{arguments.runs} runs in turn\n\n"
+        f"Milliseconds for a stack of {len(focus)} x {WIDTH} x {HEIGHT}, {arguments.phone}: median, minimum, maximum "
+        f"of {arguments.runs} runs in turn\n\n"
         + markdown_table(
             ["frame", "focalsim", "min", "max", "plain OpenCV", "min", "max", "OpenCV / focalsim"], rows, 2
         )

@@ -1,7 +1,7 @@
 """Published ways of making defocus from RGB-D, each in its plainest form, to compare with.
 
-All take linear RGB (H, W, 3), depth (H, W) in metres and one slice's ``gain`` (pixel metres) and focus distance, and give
-linear RGB. Discs are area-sampled, layers stand every ``STEP_PX`` of radius.
+All take linear RGB (H, W, 3), depth (H, W) in metres and one slice's ``gain`` (pixel metres) and focus distance, and
+give linear RGB. Discs are area-sampled, layers stand every ``STEP_PX`` of radius.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The error tree. Every error a user can cause is a ``FocalsimError`` and also the builtin it specialises.
 
-    FocalsimError
-    ├── ConfigError    (ValueError)   an option, config or combination of them that cannot be
-    ├── ProfileError   (ValueError)   a phone profile that is unknown, incomplete or impossible
-    ├── SourceError    (OSError)      a source that cannot be read at all
-    │   └── FrameError                one frame of a source that cannot be used; the others may be
-    ├── RenderError    (ValueError)   arrays given to the renderer that cannot be
-    ├── ShardError     (OSError)      a shard or bundle that is damaged, foreign or from a newer schema
-    └── OutputError    (OSError)      an output that cannot be written
+FocalsimError
+├── ConfigError    (ValueError)   an option, config or combination of them that cannot be
+├── ProfileError   (ValueError)   a phone profile that is unknown, incomplete or impossible
+├── SourceError    (OSError)      a source that cannot be read at all
+│   └── FrameError                one frame of a source that cannot be used; the others may be
+├── RenderError    (ValueError)   arrays given to the renderer that cannot be
+├── ShardError     (OSError)      a shard or bundle that is damaged, foreign or from a newer schema
+└── OutputError    (OSError)      an output that cannot be written
 """
 
 from __future__ import annotations

@@ -88,6 +88,8 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
         source_format=source.format,
         source_digest=source_digest(source, () if endless else found.usable),
         samples=samples or (config.samples if endless else len(found.usable)),
+        # Scenes that are made to measure lie where they were asked to.
+        depth="keep" if endless and config.depth == "auto" else config.depth,
     )
     # The messages of skipped frames may hold paths of this machine, which a manifest must not.
     skipped = tuple((name, reason) for reason, frames in found.skipped.items() for name in frames)

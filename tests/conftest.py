@@ -60,9 +60,7 @@ def make_sample() -> Callable[..., Sample]:
 
 
 @pytest.fixture
-def write_shard(
-    make_sample: Callable[..., Sample], attributes: dict[str, Any]
-) -> Callable[..., Path]:
+def write_shard(make_sample: Callable[..., Sample], attributes: dict[str, Any]) -> Callable[..., Path]:
     """``write_shard(path, n=4, attributes={}, **changes)``: write a shard whose samples all have ``changes``."""
 
     def write(path: Path, n: int = 4, attribute_changes: dict[str, Any] | None = None, **changes: Any) -> Path:

@@ -98,9 +98,7 @@ def test_what_hides_is_the_next_object_and_nothing_is_behind_the_wall() -> None:
     on_near, on_far = ~np.isnan(near_m), np.isnan(near_m) & ~np.isnan(far_m)
     assert (on_near & ~np.isnan(far_m)).any()
     assert on_far.any()
-    np.testing.assert_allclose(
-        frame.hidden_depth_m[on_near], np.where(np.isnan(far_m), 1.0, far_m)[on_near], rtol=1e-6
-    )
+    np.testing.assert_allclose(frame.hidden_depth_m[on_near], np.where(np.isnan(far_m), 1.0, far_m)[on_near], rtol=1e-6)
     np.testing.assert_allclose(frame.hidden_depth_m[on_far], 1.0, rtol=1e-6)
     assert np.isnan(frame.hidden_depth_m[~on_near & ~on_far]).all()
     # The hidden colour is that which is seen with the near ball taken away.
@@ -162,9 +160,7 @@ def test_curved_sheet_hits_lie_on_the_sheet_within_its_outline() -> None:
     hits = 0
     for _ in range(200):
         rotation, size = random_rotation(rng), np.array([0.1, 0.06, 0.1])
-        sheet = Solid(
-            primitives.SHEET, np.array([0, 0, 0.5]), rotation, size, 0, 1, primitives.DISC, (0.4, 3.0)
-        )
+        sheet = Solid(primitives.SHEET, np.array([0, 0, 0.5]), rotation, size, 0, 1, primitives.DISC, (0.4, 3.0))
         u, v = rng.uniform(-0.15, 0.15, 2)
         depth, _face = solid_hit(pack_solids([sheet])[0], u, v)
         if np.isfinite(depth):
@@ -213,8 +209,7 @@ def test_colour_is_averaged_over_the_pixel(seed: int) -> None:
     mean = fine.reshape(H, k, W, k, 3).mean(axis=(1, 3))
     point = fine[k // 2 :: k, k // 2 :: k]
     rms, rms_point = (
-        float(np.sqrt(np.mean((np.minimum(image, 1) - mean)[edge] ** 2)))
-        for image in (frame.rgb_linear, point)
+        float(np.sqrt(np.mean((np.minimum(image, 1) - mean)[edge] ** 2))) for image in (frame.rgb_linear, point)
     )
     assert edge.sum() > 300
     assert rms < 0.6 * rms_point

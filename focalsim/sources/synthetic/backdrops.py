@@ -21,9 +21,7 @@ def slanted_plane(stage: Stage, w_start: float, w_end: float, angle: float | Non
     return np.array([slope * cos, slope * sin, 0.5 * (w_start + w_end)])
 
 
-def set_backdrop(
-    stage: Stage, walls: list[Vector], ridge: int = 0, relief: float = 0.0, cycles: float = 3.0
-) -> None:
+def set_backdrop(stage: Stage, walls: list[Vector], ridge: int = 0, relief: float = 0.0, cycles: float = 3.0) -> None:
     """Close the stage with ``walls``, scaled so that no depth leaves the bounds.
 
     ``relief`` is its relative amplitude, ``cycles`` the number of its coarsest bumps across the image.
@@ -88,10 +86,6 @@ def table(stage: Stage) -> Vector:
     ahead /= max(float(np.linalg.norm(ahead)), 1e-9)  # 0 for a top parallel to the image: a plain wall then
     turn = rng.uniform(-0.7, 0.7)
     normal = np.cos(turn) * ahead + np.sin(turn) * np.cross(up, ahead)
-    back = (
-        normal / normal[2] * view.w(rng.uniform(0.0, 0.3))
-        if normal[2] > 0.2
-        else np.array([0, 0, view.w_far])
-    )
+    back = normal / normal[2] * view.w(rng.uniform(0.0, 0.3)) if normal[2] > 0.2 else np.array([0, 0, view.w_far])
     set_backdrop(stage, [top, back])
     return np.asarray(up)

@@ -106,9 +106,7 @@ RULES: dict[Callable[[Stage], None], float] = {
 }
 
 
-def compose_world(
-    rng: np.random.Generator, view: View, photos: tuple[NDArray[np.float32], NDArray[np.int64]]
-) -> World:
+def compose_world(rng: np.random.Generator, view: View, photos: tuple[NDArray[np.float32], NDArray[np.int64]]) -> World:
     """One random world, everything drawn from ``rng``; ``photos`` as photos.pack_photos gives them."""
     stage = Stage(rng, view, len(photos[1]))
     rules = list(RULES)

@@ -88,9 +88,7 @@ _MANY_TONED = (patterns.MOSAIC, patterns.CELLS, patterns.BRICK)
 _STROKE_PX, _TEXEL_PX, _CELL_PX = (2.5, 12.0), (0.5, 3.0), (5.0, 250.0)
 
 
-def draw_material(
-    rng: np.random.Generator, palette: Palette, pixel_m: float, photos: int = 0
-) -> NDArray[np.void]:
+def draw_material(rng: np.random.Generator, palette: Palette, pixel_m: float, photos: int = 0) -> NDArray[np.void]:
     """One random material (0-d, ``MATERIAL_DTYPE``) for a surface whose pixels are about ``pixel_m`` wide.
 
     With ``photos`` > 0 half of the materials show one of them.
@@ -149,9 +147,7 @@ def albedo(
     stretch, offset = material.stretch, material.offset
     footprint = footprint_m * per_m
     px, py, pz = x * per_m * stretch[0], y * per_m * stretch[1], z * per_m * stretch[2]
-    coarse, fine = fbm_bands(
-        px + offset[0], py + offset[1], pz + offset[2], material.gain, footprint, material.seed
-    )
+    coarse, fine = fbm_bands(px + offset[0], py + offset[1], pz + offset[2], material.gain, footprint, material.seed)
     kind, duty, warp = material.kind, material.duty, material.warp
     if is_solid(kind):
         tone = solid_pattern(kind, px, py, pz, coarse, fine, duty, warp, footprint)

@@ -13,12 +13,7 @@ _LACUNARITY = 2.03
 @kernel
 def hash01(ix: int, iy: int, iz: int, seed: int) -> float:
     """Uniform number in [0, 1) of an integer lattice point."""
-    h = (
-        ix * 5871781006564002453
-        + iy * 3935559000370003845
-        + iz * 2862933555777941757
-        + seed * 3202034522624059733
-    )
+    h = ix * 5871781006564002453 + iy * 3935559000370003845 + iz * 2862933555777941757 + seed * 3202034522624059733
     h = (h ^ (h >> 32)) * 7046029254386353131
     return float((h >> 36) & 0xFFFFFF) * (1.0 / 16777216.0)
 

@@ -49,12 +49,7 @@ def _lattice_value(ix: int, iy: int, kind: int, duty: float, seed: int) -> float
         return hash01(ix, iy, 0, seed)
     letter, bit_x = ix // 5, ix % 5
     line, bit_y = iy // 8, iy % 8
-    if (
-        bit_x == 4
-        or bit_y > 4
-        or hash01(letter, line, 1, seed) < 0.18
-        or hash01(line, letter >> 4, 2, seed) < 0.2
-    ):
+    if bit_x == 4 or bit_y > 4 or hash01(letter, line, 1, seed) < 0.18 or hash01(line, letter >> 4, 2, seed) < 0.2:
         return 0.0
     return 1.0 if hash01(letter * 4 + bit_x, line * 5 + bit_y, 3, seed) < duty else 0.0
 
@@ -73,9 +68,7 @@ def _lattice(x: float, y: float, kind: int, duty: float, footprint: float, seed:
             low, high = _lattice_value(ix, iy, kind, duty, seed), _lattice_value(ix, iy + 1, kind, duty, seed)
             value = low + wy * (high - low)
     else:
-        low = (1.0 - wx) * _lattice_value(ix, iy, kind, duty, seed) + wx * _lattice_value(
-            ix + 1, iy, kind, duty, seed
-        )
+        low = (1.0 - wx) * _lattice_value(ix, iy, kind, duty, seed) + wx * _lattice_value(ix + 1, iy, kind, duty, seed)
         high = (1.0 - wx) * _lattice_value(ix, iy + 1, kind, duty, seed) + wx * _lattice_value(
             ix + 1, iy + 1, kind, duty, seed
         )

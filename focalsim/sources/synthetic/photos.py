@@ -33,9 +33,7 @@ def find_photos(folder: Path) -> tuple[Path, ...]:
     paths.sort(key=lambda p: p.relative_to(folder).as_posix())
     readable = tuple(p for p in paths if cv2.haveImageReader(str(p)))
     if not readable:
-        raise SourceError(
-            f"{folder}: no readable image in it to use as a texture ({len(paths)} files look like one)"
-        )
+        raise SourceError(f"{folder}: no readable image in it to use as a texture ({len(paths)} files look like one)")
     return readable
 
 

@@ -132,9 +132,7 @@ def solid_hit(solid: Any, u: float, v: float) -> tuple[float, int]:
         return (z, 0) if z > 0.0 else (inf, 0)
     if solid.kind == FRUSTUM:
         return _frustum_hit(o[0], o[1], o[2], dx, dy, dz, solid.shape[0], solid.shape[1] > 0.0)
-    return _sheet_hit(
-        o[0], o[1], o[2], dx, dy, dz, solid.outline, solid.shape[0], solid.shape[1], solid.group
-    )
+    return _sheet_hit(o[0], o[1], o[2], dx, dy, dz, solid.outline, solid.shape[0], solid.shape[1], solid.group)
 
 
 @kernel
@@ -199,11 +197,7 @@ def _sheet_hit(
     a, b, c = curvature * dx * dx, curvature * ox * dx - 0.5 * dz, curvature * ox * ox - oz
     if abs(a) < 1e-12:
         z = -0.5 * c / b if b != 0.0 else inf
-        return (
-            (z, 0)
-            if 0.0 < z < inf and _inside_outline(outline, ox + z * dx, oy + z * dy, count, seed)
-            else (inf, 0)
-        )
+        return (z, 0) if 0.0 < z < inf and _inside_outline(outline, ox + z * dx, oy + z * dy, count, seed) else (inf, 0)
     root = b * b - a * c
     if root < 0.0:
         return inf, 0

@@ -86,9 +86,7 @@ def cast_frame(world: World, width: int, height: int, intrinsics: Intrinsics) ->
     )
 
 
-def _pixel_boxes(
-    solids: NDArray[np.void], width: int, height: int, intrinsics: Intrinsics
-) -> NDArray[np.int64]:
+def _pixel_boxes(solids: NDArray[np.void], width: int, height: int, intrinsics: Intrinsics) -> NDArray[np.int64]:
     """First and last column and row (n, 4) that each solid may touch, clipped to the frame."""
     box = solids["box_uv"] * intrinsics.fx_px + np.array([intrinsics.cx_px] * 2 + [intrinsics.cy_px] * 2)
     low, high = np.floor(box[:, [0, 2]]) - 1, np.ceil(box[:, [1, 3]]) + 1

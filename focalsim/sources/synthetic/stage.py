@@ -39,9 +39,7 @@ class View:
     @classmethod
     def of_request(cls, request: FrameRequest, width: int, height: int) -> View:
         focal_px = request.focal_over_width * width
-        return cls(
-            focal_px, 0.5 * width / focal_px, 0.5 * height / focal_px, 1 / request.far_m, 1 / request.near_m
-        )
+        return cls(focal_px, 0.5 * width / focal_px, 0.5 * height / focal_px, 1 / request.far_m, 1 / request.near_m)
 
     @property
     def w_low(self) -> float:

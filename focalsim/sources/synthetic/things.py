@@ -10,9 +10,7 @@ from focalsim.sources.synthetic import primitives as prim
 from focalsim.sources.synthetic.primitives import frame_along
 from focalsim.sources.synthetic.stage import Stage, Vector, log_uniform, random_rotation
 
-_SHEETS = np.array(
-    [prim.RECTANGLE, prim.DISC, prim.LEAF, prim.RING, prim.GRID, prim.BARS, prim.RAGGED, prim.HOLES]
-)
+_SHEETS = np.array([prim.RECTANGLE, prim.DISC, prim.LEAF, prim.RING, prim.GRID, prim.BARS, prim.RAGGED, prim.HOLES])
 
 
 def place(u: float, v: float, w: float) -> Vector:
@@ -95,9 +93,7 @@ def rod(
     length = float(np.linalg.norm(end - start))
     if length > 1e-9:
         size = np.array([radius_m, radius_m, 0.5 * length])
-        stage.add(
-            prim.FRUSTUM, 0.5 * (start + end), frame_along(end - start), size, material=material, group=group
-        )
+        stage.add(prim.FRUSTUM, 0.5 * (start + end), frame_along(end - start), size, material=material, group=group)
 
 
 def wire(stage: Stage, low: float = 0.0, high: float = 1.0) -> None:
@@ -108,9 +104,7 @@ def wire(stage: Stage, low: float = 0.0, high: float = 1.0) -> None:
     side = 1.3 * np.array([view.half_u * np.cos(angle), view.half_v * np.sin(angle)])
     shift = rng.uniform(-0.8, 0.8, 2) * np.array([view.half_u, view.half_v])
     w_ends = [view.w(rng.uniform(low, high)) for _ in range(2)]
-    ends = [
-        place(shift[0] + s * side[0], shift[1] + s * side[1], w) for s, w in zip((-1, 1), w_ends, strict=True)
-    ]
+    ends = [place(shift[0] + s * side[0], shift[1] + s * side[1], w) for s, w in zip((-1, 1), w_ends, strict=True)]
     bends = int(rng.choice([1, 10]))
     t = np.linspace(0, 1, bends + 1)[:, None]
     sag = rng.uniform(-0.4, 0.4, 3) * np.array([1, 1, 0.3]) * np.linalg.norm(ends[1] - ends[0])

@@ -75,9 +75,7 @@ def backdrop_hit(backdrop: Any, u: float, v: float) -> tuple[float, int]:
         x, y, seed = backdrop.frequency * u, backdrop.frequency * v, backdrop.seed
         s, t = 0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x  # octaves turned against each other hide the lattice
         bumps = 0.65 * value_noise(x, y, 0.5, seed) + 0.25 * value_noise(2.7 * s, 2.7 * t, 3.5, seed)
-        best *= 1.0 + backdrop.relief * (
-            bumps + 0.1 * value_noise(6.1 * t + 2.0 * s, 6.1 * s - 2.0 * t, 6.5, seed)
-        )
+        best *= 1.0 + backdrop.relief * (bumps + 0.1 * value_noise(6.1 * t + 2.0 * s, 6.1 * s - 2.0 * t, 6.5, seed))
     return best, wall
 
 
