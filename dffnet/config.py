@@ -9,7 +9,7 @@ from typing import Any
 from dffnet.units import UNITS
 from focalsim.errors import ConfigError
 
-ALIGNMENTS = ("metadata", "none")
+ALIGNMENTS = ("metadata", "thin-lens", "none")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 MIN_CROP_PX = 64  # below, the coarsest volume has too few values for batch norm
 
@@ -21,7 +21,8 @@ class TrainConfig:
     model, model_options  name in dffnet.models.MODELS and its constructor's arguments
     loss                  name in dffnet.losses.LOSSES
     unit                  of depth inside the network: "dioptres" (linear in blur) or "metres"
-    align                 "metadata": slices warped to the reference slice first; "none": as they are
+    align                 slices warped to the reference slice first: by their true geometry ("metadata"), by that
+                          of an ideal thin lens ("thin-lens"), or not ("none")
     epochs, max_steps     whichever ends first; max_steps -1 = no limit
     batch_size            stacks a step and device
     crop_px               side of the training crop

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dffnet.data.batch import Batch
 from dffnet.models import DepthOutput
@@ -15,14 +16,52 @@ Loss = Callable[[DepthOutput, Batch], Tensor]
 SCALE_WEIGHTS = (0.3, 0.5, 0.7, 1.0)  # D1..D4 (Won & Jeon 2022, supplement, section 3)
 
 
+SMOOTHNESS, EDGE_SHARPNESS = 0.002, 150.0  # the weight in equation 4, and a of equation 6
+LAMBDA = 0.5  # Eigen et al. 2014: 0 = plain log error, 1 = the scale does not matter at all
+
+
 def multi_scale_mse(output: DepthOutput, batch: Batch) -> Tensor:
     """sum_i w_i MSE(D_i) over the valid pixels of the batch, w = 0.3, 0.5, 0.7, 1.0 for D1..D4.
 
     A model with fewer maps takes the last weights. In the unit of the target, squared.
     """
-    weights = SCALE_WEIGHTS[-len(output.depths) :]
-    errors = [masked_mse(depth, batch.target, batch.valid) for depth in output.depths]
-    return torch.stack([w * e for w, e in zip(weights, errors, strict=True)]).sum()
+    return _over_scales([masked_mse(depth, batch.target, batch.valid) for depth in output.depths])
+
+
+def multi_scale_smooth_l1(output: DepthOutput, batch: Batch) -> Tensor:
+    """sum_i w_i of the smooth L1 error: e^2/2 for |e| < 1 in the unit of the target, |e| - 1/2 above."""
+    return _over_scales([masked_smooth_l1(depth, batch.target, batch.valid) for depth in output.depths])
+
+
+def scale_invariant(output: DepthOutput, batch: Batch) -> Tensor:
+    """sum_i w_i (mean d^2 - 0.5 (mean d)^2), d = ln D_i - ln truth, means over an image (Eigen et al. 2014)."""
+    return _over_scales([scale_invariant_error(depth, batch.target, batch.valid) for depth in output.depths])
+
+
+def all_in_focus(output: DepthOutput, batch: Batch) -> Tensor:
+    """sum_i w_i (|I_i - I_gt|_1 + 0.002 L_smooth_i): needs no depth (Won & Jeon 2022, supplement, equation 4).
+
+    Norms are means over pixels (and channels in equation 5); images are sRGB in [0, 1].
+    """
+    errors = []
+    for scale, depth in enumerate(output.depths):
+        image = output.all_in_focus(scale)
+        errors.append((image - batch.all_in_focus).abs().mean() + SMOOTHNESS * edge_aware_smoothness(depth, image))
+    return _over_scales(errors)
+
+
+def edge_aware_smoothness(depth: Tensor, image: Tensor) -> Tensor:
+    """exp(-a sum_c |dI/dx|) |dD/dx| + the same in y, a = 150, mean over pixels (equation 6).
+
+    depth (B, H, W), image (B, 3, H, W) in [0, 1]; derivatives are differences of neighbours.
+    """
+    total = depth.new_zeros(())
+    for axis in (-1, -2):
+        slope = depth.diff(dim=axis).abs()
+        if slope.numel():  # not an image of one row or column
+            contrast = image.diff(dim=axis).abs().sum(dim=1)
+            total = total + ((-EDGE_SHARPNESS * contrast).exp() * slope).mean()
+    return total
 
 
 def masked_mse(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -35,4 +74,33 @@ def masked_mse(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return difference.square().sum() / valid.sum().clamp(min=1)
 
 
-LOSSES: dict[str, Loss] = {"multi-scale-mse": multi_scale_mse}
+def masked_smooth_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """As :func:`masked_mse`, with the smooth L1 error."""
+    masked_prediction, masked_target = torch.where(valid, prediction, 0.0), torch.where(valid, target, 0.0)
+    return F.smooth_l1_loss(masked_prediction, masked_target, reduction="sum") / valid.sum().clamp(min=1)
+
+
+def scale_invariant_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """mean d^2 - 0.5 (mean d)^2 of d = ln prediction - ln target, mean over the images that have valid pixels."""
+    d = torch.where(valid, prediction.clamp(min=1e-6), 1.0).log() - torch.where(valid, target, 1.0).log()
+    pixels = valid.sum(dim=(1, 2)).clamp(min=1)
+    errors = d.square().sum(dim=(1, 2)) / pixels - LAMBDA * (d.sum(dim=(1, 2)) / pixels).square()
+    return errors.sum() / valid.any(dim=2).any(dim=1).sum().clamp(min=1)
+
+
+def _over_scales(errors: list[Tensor]) -> Tensor:
+    weights = SCALE_WEIGHTS[-len(errors) :]
+    return torch.stack([w * e for w, e in zip(weights, errors, strict=True)]).sum()
+
+
+def _sum(*losses: Loss) -> Loss:
+    return lambda output, batch: torch.stack([loss(output, batch) for loss in losses]).sum()
+
+
+LOSSES: dict[str, Loss] = {
+    "multi-scale-mse": multi_scale_mse,
+    "multi-scale-smooth-l1": multi_scale_smooth_l1,
+    "scale-invariant": scale_invariant,
+    "all-in-focus": all_in_focus,
+    "multi-scale-mse+all-in-focus": _sum(multi_scale_mse, all_in_focus),
+}

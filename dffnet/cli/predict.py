@@ -56,10 +56,10 @@ def command(
     if (width, height) != photos.full_size:
         click.echo(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}", err=True)
     known = focal_length if focal_length is not None else photos.focal_length_m
-    if align == "metadata" and known is None:
+    if align != "none" and known is None:
         click.echo("no focal length known: the photos are taken as aligned", err=True)
     depth_m, confidence = predict_photos(
-        Predictor(checkpoint), photos, focal_length_m=known if align == "metadata" else None
+        Predictor(checkpoint), photos, focal_length_m=known if align != "none" else None
     )
     clipped = write_prediction(out, depth_m, confidence)
     if clipped:

@@ -57,8 +57,20 @@ def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:
         x = x[..., top : top + h, left : left + w]
         return torch.rot90(x.flip(flips), turns, (-2, -1))
 
-    images = recolour(move(stack.images), rng.uniform(*CONTRAST), rng.uniform(*BRIGHTNESS), rng.uniform(*GAMMA))
-    return stack._replace(images=images, target=move(stack.target), valid=move(stack.valid))
+    colour = rng.uniform(*CONTRAST), rng.uniform(*BRIGHTNESS), rng.uniform(*GAMMA)
+    # The image centre, about which slices are magnified, is off the crop's centre: the difference is a shift.
+    off_centre = torch.tensor([left + (w - width) / 2, top + (h - height) / 2], dtype=torch.float32)
+    shift = stack.shift_px + (stack.magnification[:, None] - 1.0) * off_centre
+    shift = shift * torch.tensor([-1.0 if axis in flips else 1.0 for axis in (-1, -2)])
+    for _ in range(turns):  # a quarter turn takes x to -y and y to x
+        shift = torch.stack([shift[:, 1], -shift[:, 0]], dim=1)
+    return stack._replace(
+        images=recolour(move(stack.images), *colour),
+        target=move(stack.target),
+        valid=move(stack.valid),
+        all_in_focus=recolour(move(stack.all_in_focus), *colour),
+        shift_px=shift,
+    )
 
 
 def recolour(images: Tensor, contrast: float, brightness: float, gamma: float) -> Tensor:

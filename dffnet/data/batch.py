@@ -14,3 +14,6 @@ class Batch(NamedTuple):
     focus_positions: Tensor  # (B, N) far to near, in the unit of the target
     target: Tensor  # (B, H, W) depth, geometry of the reference slice; 0 where not valid
     valid: Tensor  # (B, H, W) bool
+    all_in_focus: Tensor  # (B, 3, H, W) float32 sRGB in [0, 1], geometry of the reference slice
+    magnification: Tensor  # (B, N) of ``images`` relative to the reference slice: 1 where aligned
+    shift_px: Tensor  # (B, N, 2) +x right, +y down, of ``images`` relative to the reference slice: 0 where aligned

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dffnet.data.alignment import align_stack
+from dffnet.data.alignment import align_stack, thin_lens_magnification
 from dffnet.data.batch import Batch
 from dffnet.units import from_metres
 from focalsim import Sample, ShardReader
@@ -42,7 +42,8 @@ class ShardStacks(Dataset[Batch]):
     """All samples of ``shards`` in order, each a :class:`Batch` without its axis B, in the network's unit.
 
     unit   "dioptres" or "metres": of target and focus positions
-    align  "metadata" (slices warped to the reference slice by stored magnification and shift) or "none"
+    align  slices warped to the reference slice by their true magnification and shift ("metadata"), by the
+           breathing of an ideal thin lens, as is known of any photo ("thin-lens"), or not at all ("none")
 
     Files are opened when a sample is asked for, anew in each process. Raises ShardError, naming the file, for
     shards that cannot be read or that differ in number of slices or size.
@@ -79,7 +80,7 @@ class ShardStacks(Dataset[Batch]):
         reader, i = self._reader(index)
         sample = reader[i]
         try:
-            return to_batch(sample, unit=self.unit, align=self.align)
+            return to_batch(sample, unit=self.unit, align=self.align, reference=reader.reference_slice)
         except ValueError as error:
             raise ShardError(f"{reader.path}: sample {i}: {error}") from None
 
@@ -105,27 +106,36 @@ class ShardStacks(Dataset[Batch]):
         return {**self.__dict__, "_open": []}
 
 
-def to_batch(sample: Sample, *, unit: str, align: str) -> Batch:
+def to_batch(sample: Sample, *, unit: str, align: str, reference: int = -1) -> Batch:
     """One stored sample for a network. Invalid pixels, NaN, infinite and non-positive depth become target 0.
 
-    Raises ValueError for focus distances that are not positive, finite and far to near, and for a geometry
-    that is not finite.
+    ``reference`` is the slice whose geometry depth and all-in-focus image have. Raises ValueError for focus
+    distances that are not positive, finite and far to near, and for a geometry that is not finite.
     """
     focus = sample.focus_distance_m
     if not (np.isfinite(focus) & (focus > 0)).all() or (np.diff(focus) > 0).any():
         raise ValueError(f"focus distances must be positive and far to near, got {focus.tolist()}")
     depth_m, valid = known_depth(sample.depth_m, sample.valid)
     images = to_images(sample.images)
-    if align == "metadata":
-        magnification, shift = sample.magnification, sample.principal_point_px
-        if not (np.isfinite(magnification) & (magnification > 0)).all() or not np.isfinite(shift).all():
+    magnification, shift = torch.from_numpy(sample.magnification), torch.from_numpy(sample.principal_point_px)
+    if align != "none":
+        if not (torch.isfinite(magnification) & (magnification > 0)).all() or not torch.isfinite(shift).all():
             raise ValueError("magnification must be positive and principal_point_px finite")
-        images = align_stack(images, torch.from_numpy(magnification), torch.from_numpy(shift))
+        known, known_shift = magnification, shift
+        if align == "thin-lens":
+            known, known_shift = thin_lens_magnification(torch.from_numpy(focus), sample.focal_length_m), 0.0 * shift
+            known = known / known[reference]
+        images = align_stack(images, known, known_shift)
+        # x_n = c + M (x - c) + t, and the warped slice shows at x what slice n shows at c + K (x - c) + k.
+        magnification, shift = magnification / known, (shift - known_shift) / known[:, None]
     return Batch(
         images=images,
         focus_positions=torch.from_numpy(from_metres(focus, unit)),
         target=torch.from_numpy(np.where(valid, from_metres(depth_m, unit), np.float32(0.0))),
         valid=torch.from_numpy(valid),
+        all_in_focus=to_images(sample.all_in_focus[None])[0],
+        magnification=magnification,
+        shift_px=shift,
     )
 
 

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from dffnet.models.blocks import EfficientDownsampling, SharpRegionDetection, cbr, up_bn
 from dffnet.models.hourglass import MultiScaleAggregation, RefinementHourglass
-from dffnet.models.interface import DepthFromFocusModel
+from dffnet.models.interface import FocusVolumeModel
 
 # Fresh logits have a standard deviation near 1. Much larger (He's gain gives 4 to 10), and slices start on softplus'
 # dead side; much smaller (0.03), and hundreds of steps pass before any slice stands out.
 _HEAD_GAIN = 0.7
 
 
-class DffWild(DepthFromFocusModel):
+class DffWild(FocusVolumeModel):
     """V1..V3 at sizes 1, 1/2, 1/4; aggregation at 1/8..1/32; refinement back to full size; D1..D4.
 
     channels  C, the width of V1; V2 and V3 have 2C and 4C. With C = 8: 4 016 592 parameters.

@@ -1,4 +1,4 @@
-"""What every model takes and gives: a focal stack with its focus positions -> depth maps and a confidence."""
+"""What every model takes and gives: a focal stack with its focus positions -> depth, confidence, all-in-focus."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ _SOFTPLUS_FLOOR = 1e-6  # keeps the normalisation finite where softplus underflo
 
 @dataclass(frozen=True, slots=True)
 class DepthOutput:
-    """A model's answer. All maps are float32, (B, H, W).
+    """A model's answer. All tensors are float32.
 
-    depths      coarse to fine, in the unit of the focus positions; one map alone in eval mode
-    confidence  in [0, 1]: 1 - 2 sigma / range, sigma the spread of the last map's weights over the focus
-                positions; 1 = all weight on one position, 0 = half of it on each end. Not a probability.
+    depths      (B, H, W) each, coarse to fine, in the unit of the focus positions; one alone in eval mode
+    confidence  (B, H, W) in [0, 1]: 1 - 2 sigma / range, sigma the spread of the last map's weights over the
+                focus positions; 1 = all weight on one position, 0 = half of it on each end. Not a probability.
+    logits      (B, N, H, W) for each of the depths: how sharp each slice is, K of equations 1 to 3
+    stack       (B, N, 3, H, W) sRGB in [0, 1], the slices that the logits judge
     """
 
     depths: list[Tensor]
     confidence: Tensor
+    logits: list[Tensor]
+    stack: Tensor
 
     @property
     def depth(self) -> Tensor:
         """The finest map: the answer."""
         return self.depths[-1]
 
+    def all_in_focus(self, scale: int = -1) -> Tensor:
+        """I = sum_j softmax(K)_j I_j (Won & Jeon 2022, supplement, equations 2 and 3), (B, 3, H, W) in [0, 1]."""
+        return torch.einsum("bnhw,bnchw->bchw", self.logits[scale].float().softmax(dim=1), self.stack)
+
 
 class DepthFromFocusModel(nn.Module, ABC):
-    """Base of the models: checks and adapts the input, so that a subclass sees (B, 3, N, H, W) in [-1, 1].
-
-    H and W are padded by replication to multiples of ``size_multiple`` and cropped again. (Padding with black
-    would put an edge into every slice that is sharp at all focus positions.)
-    """
-
-    size_multiple = 1
+    """Base of all models: checks the input."""
 
     def forward(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
         """Depth of a focal stack.
@@ -52,17 +54,38 @@ class DepthFromFocusModel(nn.Module, ABC):
         if focus_positions.shape != stack.shape[:2]:
             got = tuple(focus_positions.shape)
             raise ValueError(f"focus_positions must have shape {tuple(stack.shape[:2])}, got {got}")
+        return self.estimate(stack, focus_positions)
+
+    @abstractmethod
+    def estimate(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
+        """What :meth:`forward` gives, of checked input."""
+
+
+class FocusVolumeModel(DepthFromFocusModel):
+    """Base of the networks that judge each slice at each pixel: a subclass turns (B, 3, N, H, W) into logits.
+
+    H and W are padded by replication to multiples of ``size_multiple`` and cropped again. (Padding with black
+    would put an edge into every slice that is sharp at all focus positions.)
+    """
+
+    size_multiple = 1
+
+    def estimate(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
+        """Depth by equation 1 from the logits at full size."""
         height, width = stack.shape[-2:]
         volume = pad_to_multiple(stack.transpose(1, 2) * 2.0 - 1.0, self.size_multiple)
-        weights = [
-            focus_weights(_resize(logits, volume.shape[-2:])[..., :height, :width]) for logits in self.logits(volume)
-        ]
+        logits = [_resize(k, volume.shape[-2:])[..., :height, :width] for k in self.logits(volume)]
+        weights = [self.weights(k) for k in logits]
         depths = [regress_depth(weight, focus_positions) for weight in weights]
-        return DepthOutput(depths, confidence(weights[-1].detach(), focus_positions))
+        return DepthOutput(depths, confidence(weights[-1].detach(), focus_positions), logits, stack)
 
     @abstractmethod
     def logits(self, volume: Tensor) -> list[Tensor]:
         """(B, 3, N, H, W) in [-1, 1] -> logits K (B, N, h, w), coarse to fine; in eval mode the last."""
+
+    def weights(self, logits: Tensor) -> Tensor:
+        """Logits (B, N, H, W) -> weights of the focus positions, which add up to 1; float32."""
+        return focus_weights(logits)
 
 
 def pad_to_multiple(volume: Tensor, multiple: int) -> Tensor:

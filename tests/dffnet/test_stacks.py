@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from dffnet.data import augment as augment_module
 from dffnet.data import shards as module
+from dffnet.data.alignment import align_stack, thin_lens_magnification
 from dffnet.data.augment import AugmentedStacks, augment, recolour
 from dffnet.data.batch import Batch
 from dffnet.data.shards import ShardStacks, shard_files, split_by_scene
@@ -129,17 +132,80 @@ def test_no_scene_is_on_both_sides_of_the_split() -> None:
 def test_augmentation_moves_images_and_depth_together() -> None:
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
     code = (x + 50 * y) / 2000  # names each pixel
-    stack = Batch(code.expand(2, 3, -1, -1), torch.tensor([1.0, 2.0]), code, code > 0.5)
+    picture = code.expand(3, -1, -1)
+    stack = Batch(
+        picture.expand(2, -1, -1, -1), torch.tensor([1.0, 2.0]), code, code > 0.5, picture,
+        torch.ones(2), torch.zeros(2, 2),
+    )  # fmt: skip
     seen = set()
     for k in range(20):
         moved = augment(stack, 32, np.random.default_rng(k))
         assert moved.images.shape == (2, 3, 32, 32)
         assert torch.equal(moved.valid, moved.target > 0.5)
+        assert moved.shift_px.dtype == torch.float32
+        assert torch.equal(moved.images[0], moved.all_in_focus)
         # Colour is one increasing curve per stack: images order pixels as the target does.
         order = moved.target.flatten().argsort()
         assert (moved.images[0, 0].flatten()[order].diff() >= -1e-6).all()
         seen.add((moved.target[0, 0] < moved.target[0, 1]).item())
     assert seen == {True, False}
+
+
+def test_augmentation_keeps_the_geometry_true() -> None:
+    """Where a point of the reference slice stands in a slice, read from pictures that hold their own coordinates."""
+    height = width = 40
+    m, t = 0.9, torch.tensor([1.5, -0.75])
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
+    c = (width - 1) / 2
+    # Slice n shows at x_n the reference point c + (x_n - c - t) / M: its channels name that point, in [0, 1].
+    point = torch.stack([c + (x - c - t[0]) / m, c + (y - c - t[1]) / m, torch.zeros(height, width)])
+    own = torch.stack([x, y, torch.zeros(height, width)])
+    scale = 1 / 64
+    images = (torch.stack([point, own]) + 10.0) * scale
+    stack = Batch(
+        images, torch.tensor([1.0, 2.0]), own[0], own[0] >= 0, images[1], torch.tensor([m, 1.0]),
+        torch.stack([t, torch.zeros(2)]),
+    )  # fmt: skip
+    plain = (1.0, 1.0)
+    seen = set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("CONTRAST", plain), ("BRIGHTNESS", (0.0, 0.0)), ("GAMMA", plain)):
+            patch.setattr(augment_module, name, value)
+        for k in range(24):
+            moved = augment(stack, 32, np.random.default_rng(k))
+            own_moved, point_moved = moved.all_in_focus / scale - 10, moved.images[0] / scale - 10
+            seen.add(tuple(np.sign(moved.shift_px[0].numpy())))
+            # The crop's pixel (8, 20) in the reference; find the place in slice 0 that shows the same point.
+            at = torch.tensor([8.0, 20.0])
+            centre = (32 - 1) / 2
+            there = centre + moved.magnification[0] * (at - centre) + moved.shift_px[0]
+            wanted = own_moved[:2, int(at[1]), int(at[0])]
+            torch.testing.assert_close(_bilinear(point_moved, there)[:2], wanted, atol=1e-3, rtol=0)
+    assert len(seen) >= 3  # flips and turns did happen
+
+
+def _bilinear(picture: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    size = picture.shape[-1]
+    grid = (2 * at / (size - 1) - 1).reshape(1, 1, 1, 2)
+    return torch.nn.functional.grid_sample(picture[None], grid, align_corners=True).flatten()
+
+
+def test_thin_lens_alignment_leaves_the_rest_in_the_batch(make_shard: MakeShard) -> None:
+    def breathe(sample: dict[str, Any]) -> None:
+        ideal = thin_lens_magnification(torch.from_numpy(sample["focus_distance_m"]), float(sample["focal_length_m"]))
+        sample["magnification"][:] = ideal.numpy() * np.linspace(1.01, 1.0, 5)
+        sample["principal_point_px"][0] = (3.0, -1.0)
+        sample["images"] = np.stack([cv2.GaussianBlur(image, (0, 0), 2.0) for image in sample["images"]])
+
+    path = make_shard(n=1, change=breathe)
+    raw, thin, true = (ShardStacks([path], align=a)[0] for a in ("none", "thin-lens", "metadata"))
+    torch.testing.assert_close(thin.magnification, torch.linspace(1.01, 1.0, 5))
+    assert (true.magnification - 1).abs().max() == true.shift_px.abs().max() == 0
+    assert raw.shift_px[0].tolist() == [3.0, -1.0]
+    # The rest, applied to what the thin lens left, gives what the whole gives at once.
+    twice = align_stack(thin.images, thin.magnification, thin.shift_px)
+    inner = (..., slice(8, -8), slice(8, -8))
+    assert (twice - true.images)[inner].abs().mean() < 0.1 * (thin.images - true.images)[inner].abs().mean()
 
 
 def test_augmentation_depends_on_epoch_and_index_alone(make_shard: MakeShard) -> None:
