@@ -14,7 +14,7 @@ import torch
 
 from dffnet.config import TrainConfig
 from dffnet.errors import CheckpointError
-from dffnet.models import DepthFromFocusModel, build_model
+from dffnet.models import MODELS, DepthFromFocusModel, build_model
 from focalsim.errors import ConfigError, OutputError
 
 FORMAT, SCHEMA_VERSION = "dffnet checkpoint", 1
@@ -71,6 +71,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (KeyError, TypeError, AttributeError, ConfigError, RuntimeError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(model.eval(), config)
+
+
+def load_model(checkpoint: Path) -> Checkpoint:
+    """A checkpoint, or by its bare name a model that has nothing to learn, as ``classical``.
+
+    Raises CheckpointError.
+    """
+    name = str(checkpoint)
+    if name in MODELS and not checkpoint.exists():
+        model = build_model(name)
+        if next(model.parameters(), None) is not None:
+            raise CheckpointError(f"{name}: is a network: train it first, then give the path of its checkpoint")
+        return Checkpoint(model.eval(), TrainConfig(model=name))
+    return load_checkpoint(checkpoint)
 
 
 def read_without_code(path: Path) -> Any:

@@ -62,6 +62,9 @@ def command(
         refuse_existing(out, ("model.pt", "last.ckpt"), overwrite)
 
     from dffnet.engine.train import default_workers, is_main_process, train
+    from dffnet.models import check_trainable
+
+    check_trainable(config.model)
 
     workers = default_workers() if workers is None else workers
     result = train(shards, out, config, workers=workers, devices=devices, resume=resume)

@@ -9,16 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dffnet.checkpoint import load_checkpoint
+from dffnet.checkpoint import load_model
 from dffnet.config import TrainConfig
 from dffnet.units import to_metres
 
 
 class Predictor:
-    """The model of a checkpoint, on the GPU where there is one. Raises CheckpointError."""
+    """The model of a checkpoint (or of a name, as ``classical``), on the GPU where there is one.
+
+    Raises CheckpointError.
+    """
 
     def __init__(self, checkpoint: Path) -> None:
-        loaded = load_checkpoint(checkpoint)
+        loaded = load_model(checkpoint)
         self.config: TrainConfig = loaded.config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = loaded.model.to(self.device)

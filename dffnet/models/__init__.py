@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dffnet.models.classical import Classical
 from dffnet.models.dff_wild import DffWild
 from dffnet.models.interface import DepthFromFocusModel, DepthOutput
 from focalsim.errors import ConfigError
 
-MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {"dff-wild": DffWild}
+MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {"classical": Classical, "dff-wild": DffWild}
 
-__all__ = ["MODELS", "DepthFromFocusModel", "DepthOutput", "build_model"]
+__all__ = ["MODELS", "DepthFromFocusModel", "DepthOutput", "build_model", "check_trainable"]
 
 
 def build_model(name: str, options: dict[str, Any] | None = None) -> DepthFromFocusModel:
@@ -25,3 +26,9 @@ def build_model(name: str, options: dict[str, Any] | None = None) -> DepthFromFo
         return MODELS[name](**(options or {}))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model {name!r} cannot be built with {options}: {error}") from None
+
+
+def check_trainable(name: str) -> None:
+    """Raise ConfigError for the name of a model that has nothing to learn."""
+    if name in MODELS and next(build_model(name).parameters(), None) is None:
+        raise ConfigError(f"model {name!r} has nothing to learn: use its name in place of a checkpoint")

@@ -100,6 +100,21 @@ def test_eval_as_json_is_json_even_where_a_measure_is_not_finite(
     assert measures["non_finite"] == 1.0
 
 
+def test_the_classical_model_takes_the_place_of_a_checkpoint(
+    make_shard: MakeShard, photos: Path, tmp_path: Path
+) -> None:
+    shard = make_shard(n=2)
+    evaluated = run("eval", "classical", shard, "--out", tmp_path / "eval", "--workers", 0)
+    assert evaluated.exit_code == 0, evaluated.output
+    report = json.loads((tmp_path / "eval/eval.json").read_text())
+    assert report["checkpoint"] == "classical"
+    assert report["model"]["dioptres"]["per_image"]["mae"] < 1.0  # slices are 2.25 dioptres apart
+    predicted = run("predict", "classical", photos, "--out", tmp_path / "depth")
+    assert predicted.exit_code == 0, predicted.output
+    assert np.load(tmp_path / "depth/depth.npy").shape == (64, 64)
+    assert "has nothing to learn" in refused("train", shard, "--out", tmp_path / "run", "--model", "classical")
+
+
 def test_samples_without_valid_depth_are_skipped_and_said(make_shard: MakeShard, checkpoint: Path) -> None:
     seen = []
 
