@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dffnet.data.alignment import misalignment_px
 from dffnet.data.batch import Batch
 from dffnet.models import DepthOutput
+from focalsim.errors import ConfigError
 
 Loss = Callable[[DepthOutput, Batch], Tensor]
 
@@ -48,6 +50,19 @@ def all_in_focus(output: DepthOutput, batch: Batch) -> Tensor:
         image = output.all_in_focus(scale)
         errors.append((image - batch.all_in_focus).abs().mean() + SMOOTHNESS * edge_aware_smoothness(depth, image))
     return _over_scales(errors)
+
+
+def alignment(output: DepthOutput, batch: Batch) -> Tensor:
+    """Mean over all slices but the reference of their misalignment, a root mean square over the image in pixels.
+
+    Raises ConfigError for the output of a model that does not align.
+    """
+    if output.alignment is None:
+        raise ConfigError("the loss 'alignment' needs a model that aligns, such as 'dff-wild-e2e'")
+    scale = output.alignment.magnification - batch.magnification
+    shift = output.alignment.shift_px - batch.shift_px
+    errors = misalignment_px(scale, shift, (batch.target.shape[-2], batch.target.shape[-1]))
+    return errors[:, :-1].sum() / max(1, errors[:, :-1].numel())
 
 
 def edge_aware_smoothness(depth: Tensor, image: Tensor) -> Tensor:
@@ -102,5 +117,7 @@ LOSSES: dict[str, Loss] = {
     "multi-scale-smooth-l1": multi_scale_smooth_l1,
     "scale-invariant": scale_invariant,
     "all-in-focus": all_in_focus,
+    "alignment": alignment,
     "multi-scale-mse+all-in-focus": _sum(multi_scale_mse, all_in_focus),
+    "multi-scale-mse+alignment": _sum(multi_scale_mse, alignment),
 }

@@ -25,7 +25,7 @@ def _option(flag: str, name: str, **kwargs: Any) -> Callable[[_Function], _Funct
 @_option("--model", "model", metavar="NAME", help="Which network.")
 @_option("--loss", "loss", metavar="NAME", help="Which loss.")
 @_option("--unit", "unit", type=click.Choice(UNITS), help="Unit of depth inside the network.")
-@_option("--align", "align", type=click.Choice(ALIGNMENTS), help="Warp slices to the reference by metadata.")
+@_option("--align", "align", type=click.Choice(ALIGNMENTS), help="Warp slices to the nearest one first.")
 @_option("--epochs", "epochs", type=click.IntRange(min=1), help="Passes over the training samples.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps. [default: no limit]")
 @_option("--batch-size", "batch_size", type=click.IntRange(min=1), help="Stacks in a step, on each device.")
@@ -64,7 +64,7 @@ def command(
     from dffnet.engine.train import default_workers, is_main_process, train
     from dffnet.models import check_trainable
 
-    check_trainable(config.model)
+    check_trainable(config.model, config.align)
 
     workers = default_workers() if workers is None else workers
     result = train(shards, out, config, workers=workers, devices=devices, resume=resume)

@@ -1,4 +1,4 @@
-"""Bring the slices of a stack into the geometry of its reference slice, from what is known of the camera."""
+"""Bring the slices of a stack into the geometry of its reference slice, and measure how well that went."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def align_stack(images: Tensor, magnification: Tensor, shift_px: Tensor) -> Tens
     magnification  (N,) M, relative to the reference slice
     shift_px       (N, 2) t, +x right, +y down
 
-    Returns (N, 3, H, W) in [0, 1]. Cubic (Keys 1981, a = -0.5), because linear interpolation blurs and blur is the
-    cue; what lies outside a slice takes its nearest border pixel.
+    Returns (N, 3, H, W) in [0, 1], differentiable in all three. Cubic (Keys 1981, a = -0.5), because linear
+    interpolation blurs and blur is the cue; what lies outside a slice takes its nearest border pixel.
     """
     height, width = images.shape[-2:]
     # Scale and shift leave the axes apart: one matrix per slice and axis does the whole warp.
@@ -24,6 +24,24 @@ def align_stack(images: Tensor, magnification: Tensor, shift_px: Tensor) -> Tens
     columns = _interpolation(width, magnification, shift_px[:, 0])
     warped = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
     return warped.clamp(0.0, 1.0)
+
+
+def misalignment_px(magnification: Tensor, shift_px: Tensor, size: tuple[int, int]) -> Tensor:
+    """Root mean square over an H x W image of the displacement  M x + t,  x from the centre: pixels.
+
+    magnification (...,) error of M, shift_px (..., 2) error of t -> (...,), with a gradient at 0 too.
+    """
+    height, width = size
+    mean_square_px2 = (height**2 + width**2 - 2) / 12  # of x over the pixels
+    return (magnification.square() * mean_square_px2 + shift_px.square().sum(dim=-1) + 1e-12).sqrt()
+
+
+def displacements_px(magnification: Tensor, shift_px: Tensor, size: tuple[int, int]) -> Tensor:
+    """Length of  M x + t  at every pixel x of an H x W image: (N,), (N, 2) -> (N, H, W)."""
+    height, width = size
+    dx = magnification[:, None] * (torch.arange(width) - (width - 1) / 2) + shift_px[:, :1]
+    dy = magnification[:, None] * (torch.arange(height) - (height - 1) / 2) + shift_px[:, 1:]
+    return torch.hypot(dx[:, None, :], dy[:, :, None])
 
 
 def thin_lens_magnification(focus_distance_m: Tensor, focal_length_m: float) -> Tensor:
@@ -43,10 +61,11 @@ def thin_lens_magnification(focus_distance_m: Tensor, focal_length_m: float) -> 
 def _interpolation(size: int, magnification: Tensor, shift_px: Tensor) -> Tensor:
     """Matrices (N, size, size) that sample one axis of each slice at c + M (x - c) + t for x = 0 .. size - 1."""
     centre = (size - 1) / 2
-    at = centre + magnification[:, None] * (torch.arange(size) - centre) + shift_px[:, None]
-    taps = at.floor()[..., None] + torch.arange(-1, 3)
-    matrix = torch.zeros(len(at), size, size)
-    return matrix.scatter_add_(2, taps.clamp(0, size - 1).long(), _keys(at[..., None] - taps))
+    device = magnification.device
+    at = centre + magnification[:, None] * (torch.arange(size, device=device) - centre) + shift_px[:, None]
+    taps = at.detach().floor()[..., None] + torch.arange(-1, 3, device=device)
+    matrix = torch.zeros(len(at), size, size, device=device, dtype=at.dtype)
+    return matrix.scatter_add(2, taps.clamp(0, size - 1).long(), _keys(at[..., None] - taps))
 
 
 def _keys(x: Tensor) -> Tensor:

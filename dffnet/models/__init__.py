@@ -7,10 +7,15 @@ from typing import Any
 
 from dffnet.models.classical import Classical
 from dffnet.models.dff_wild import DffWild
+from dffnet.models.end_to_end import DffWildEndToEnd
 from dffnet.models.interface import DepthFromFocusModel, DepthOutput
 from focalsim.errors import ConfigError
 
-MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {"classical": Classical, "dff-wild": DffWild}
+MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {
+    "classical": Classical,
+    "dff-wild": DffWild,
+    "dff-wild-e2e": DffWildEndToEnd,
+}
 
 __all__ = ["MODELS", "DepthFromFocusModel", "DepthOutput", "build_model", "check_trainable"]
 
@@ -28,7 +33,12 @@ def build_model(name: str, options: dict[str, Any] | None = None) -> DepthFromFo
         raise ConfigError(f"model {name!r} cannot be built with {options}: {error}") from None
 
 
-def check_trainable(name: str) -> None:
-    """Raise ConfigError for the name of a model that has nothing to learn."""
-    if name in MODELS and next(build_model(name).parameters(), None) is None:
+def check_trainable(name: str, align: str) -> None:
+    """Raise ConfigError for the name of a model that has nothing to learn, or nothing to align from such data."""
+    if name not in MODELS:
+        return  # build_model says so
+    model = build_model(name)
+    if next(model.parameters(), None) is None:
         raise ConfigError(f"model {name!r} has nothing to learn: use its name in place of a checkpoint")
+    if model.aligns and align == "metadata":
+        raise ConfigError(f"model {name!r} aligns slices itself: train it with --align thin-lens or --align none")

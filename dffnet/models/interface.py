@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dffnet.models.alignment import Alignment
+
 _SOFTPLUS_FLOOR = 1e-6  # keeps the normalisation finite where softplus underflows in every slice
 
 
@@ -21,12 +23,14 @@ class DepthOutput:
                 focus positions; 1 = all weight on one position, 0 = half of it on each end. Not a probability.
     logits      (B, N, H, W) for each of the depths: how sharp each slice is, K of equations 1 to 3
     stack       (B, N, 3, H, W) sRGB in [0, 1], the slices that the logits judge
+    alignment   of the slices as given, by which ``stack`` was made from them; None of a model that does not align
     """
 
     depths: list[Tensor]
     confidence: Tensor
     logits: list[Tensor]
     stack: Tensor
+    alignment: Alignment | None = None
 
     @property
     def depth(self) -> Tensor:
@@ -39,7 +43,9 @@ class DepthOutput:
 
 
 class DepthFromFocusModel(nn.Module, ABC):
-    """Base of all models: checks the input."""
+    """Base of all models: checks the input. ``aligns`` = brings the slices into one geometry itself."""
+
+    aligns = False
 
     def forward(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
         """Depth of a focal stack.
