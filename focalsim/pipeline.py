@@ -13,15 +13,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import Any
 
 from focalsim import __version__
 from focalsim.errors import FocalsimError
 from focalsim.job import REFERENCE_SLICE, Job, render_sample
 from focalsim.sample import Sample
-from focalsim.shards import Manifest, ShardWriter, plan_shards
-from focalsim.shards.bundle import finished_entry, open_bundle
-from focalsim.shards.schema import SCHEMA_VERSION
+from focalsim.shards import Manifest, plan_shards
+from focalsim.shards.bundle import open_bundle, shard_attributes, write_shards
 
 
 @dataclass(slots=True)
@@ -61,7 +59,7 @@ def render_bundle(
         shards=plan_shards(job.config.samples, job.config.shard_size),
         skipped_frames=job.skipped,
     )
-    attributes = _attributes(job)
+    attributes = shard_attributes(planned, REFERENCE_SLICE % job.config.slices)
     with open_bundle(folder, planned, resume=resume, overwrite=overwrite) as manifest:
         report = Report(manifest)
         todo = [shard for shard in manifest.shards if not shard.complete]
@@ -72,16 +70,13 @@ def render_bundle(
             # disable=None: shown on a terminal only.
             tqdm(total=job.config.samples, initial=kept, unit="sample", disable=None if progress else True) as bar,
         ):
-            for shard in todo:
-                with ShardWriter(folder / shard.file, shard.samples, attributes) as writer:
-                    for _ in range(shard.samples):
-                        sample = next(samples)
-                        writer.write(sample)
-                        report.depth_scales.append(sample.depth_scale)
-                        report.rendered += 1
-                        bar.update()
-                report.manifest = report.manifest.with_shard(finished_entry(folder, shard))
-                report.manifest.write(folder)
+
+            def wrote(sample: Sample) -> None:
+                report.depth_scales.append(sample.depth_scale)
+                report.rendered += 1
+                bar.update()
+
+            report.manifest = write_shards(folder, manifest, attributes, samples, wrote)
     return report
 
 
@@ -133,18 +128,6 @@ def _exit_with_parent() -> None:
 
 def _work(index: int) -> Sample:
     return render_sample(_job, index)
-
-
-def _attributes(job: Job) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "reference_slice": REFERENCE_SLICE % job.config.slices,
-        "seed": job.config.seed,
-        "config": job.config.to_json(),
-        "focalsim_version": __version__,
-        "license": job.source.license,
-        "attribution": job.source.attribution,
-    }
 
 
 def _versions() -> dict[str, str]:

@@ -9,13 +9,16 @@ import click
 from focalsim import __version__
 from focalsim.errors import FocalsimError
 
-# Command -> the module that holds a click command of the same name.
+# Command -> the module that holds a click command of the module's own name (``import`` is a keyword).
 _COMMANDS = {
     "render": "focalsim.cli.render",
     "phones": "focalsim.cli.phones",
     "inspect": "focalsim.cli.inspect",
     "preview": "focalsim.cli.preview",
     "verify": "focalsim.cli.verify",
+    "calibrate": "focalsim.cli.calibrate",
+    "export": "focalsim.cli.export",
+    "import": "focalsim.cli.import_",
 }
 
 
@@ -28,7 +31,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), _COMMANDS[cmd_name].rpartition(".")[2])
         return command
 
     def invoke(self, ctx: click.Context) -> object:

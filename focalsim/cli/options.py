@@ -104,3 +104,17 @@ max_holes_opt = click.option(
 match_fov_opt = click.option(
     "--match-fov", is_flag=True, help="Crop frames of known intrinsics to the phone's field of view."
 )
+# Named here too, because the formats themselves import more than ``--help`` may; a test compares the two.
+EXCHANGE_NAMES = (
+    "ddff",
+    "ddff-large",
+    "fs6",
+    "hci",
+    "flyingthings-list",
+    "middlebury-list",
+    "real-scene",
+    "folder",
+)
+exchange_format_opt = click.option(
+    "--format", "kind", type=click.Choice(EXCHANGE_NAMES), required=True, help="Name of the format."
+)

@@ -6,15 +6,18 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from focalsim.errors import OutputError
+from focalsim.sample import Sample
 from focalsim.shards.files import PARTIAL, sha256_of
 from focalsim.shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, is_manifest, read_manifest
+from focalsim.shards.schema import SCHEMA_VERSION
+from focalsim.shards.writer import ShardWriter
 
 _LOCK_NAME = ".lock"
 _OWN_FILE = re.compile(r"(shard-\d{5,}\.h5|manifest\.json)(\.partial)?")
@@ -58,6 +61,44 @@ def check_output(folder: Path, *, resume: bool, overwrite: bool) -> bool:
     if earlier and not (resume or overwrite):
         raise OutputError(f"{folder}: already holds a bundle; use --resume to finish it or --overwrite to replace it")
     return earlier
+
+
+def shard_attributes(manifest: Manifest, reference_slice: int) -> dict[str, Any]:
+    """The root attributes of every shard of a bundle."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reference_slice": reference_slice,
+        "seed": manifest.config.seed,
+        "config": manifest.config.to_json(),
+        "focalsim_version": manifest.made_with["focalsim"],
+        "license": manifest.license,
+        "attribution": manifest.attribution,
+    }
+
+
+def write_shards(
+    folder: Path,
+    manifest: Manifest,
+    attributes: Mapping[str, Any],
+    samples: Iterator[Sample],
+    wrote: Callable[[Sample], None] = lambda _: None,
+) -> Manifest:
+    """Write the shards that ``manifest`` lacks from ``samples``, in order; the manifest follows after each.
+
+    ``wrote`` is called with each sample when it is in its shard. Returns the finished manifest. Raises
+    OutputError where the disk refuses.
+    """
+    for shard in manifest.shards:
+        if shard.complete:
+            continue
+        with ShardWriter(folder / shard.file, shard.samples, attributes) as writer:
+            for _ in range(shard.samples):
+                sample = next(samples)
+                writer.write(sample)
+                wrote(sample)
+        manifest = manifest.with_shard(finished_entry(folder, shard))
+        manifest.write(folder)
+    return manifest
 
 
 def finished_entry(folder: Path, entry: ShardEntry) -> ShardEntry:

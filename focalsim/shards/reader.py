@@ -27,8 +27,8 @@ class ShardReader:
     ``reader[i]`` reads that sample alone; negative indices and iteration work. A reader pickles as its path
     and opens the file anew in every process, so it can be handed to the workers of a data loader.
 
-    Attributes: ``path``, ``schema_version``, ``reference_slice``, ``seed``, ``config``, ``focalsim_version``,
-    ``license``, ``attribution``.
+    Attributes: ``path``, ``slices``, ``height``, ``width``, ``schema_version``, ``reference_slice``, ``seed``,
+    ``config``, ``focalsim_version``, ``license``, ``attribution``.
 
     Raises ShardError when opened on a file that is not a complete shard of a known schema version, and when
     reading finds damaged data (the error names file, data set and sample); IndexError beyond the last sample.
@@ -59,6 +59,7 @@ class ShardReader:
             self.close()
             raise ShardError(f"{self.path}: is damaged: {_reason(error)}") from None
         self._length = header.samples
+        self.slices, self.height, self.width = header.dims
         self._config_json: str = header.attributes["config"]
         self.schema_version = header.attributes["schema_version"]
         self.reference_slice = header.attributes["reference_slice"]

@@ -105,7 +105,8 @@ def _read_pfm(path: Path) -> NDArray[Any]:
     return np.flipud(pixels.view("<f4" if scale < 0 else ">f4").reshape(height, width))
 
 
-def _read_exr(path: Path) -> NDArray[Any]:
+def read_exr(path: Path) -> NDArray[Any]:
+    """The depth channel (H, W) of an EXR as it is stored. Raises FrameError."""
     import OpenEXR  # most folders hold no EXR
 
     try:
@@ -127,7 +128,7 @@ _DEPTH_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".npz": _read_numpy,
     ".npy": _read_numpy,
     ".pfm": _read_pfm,
-    ".exr": _read_exr,
+    ".exr": read_exr,
     ".tiff": _read_image,
     ".tif": _read_image,
     ".png": _read_image,
