@@ -1,0 +1,171 @@
+"""Captures that cannot be a calibration: one line that says why, exit code 1."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from focalsim.calibrate import read_captures
+from focalsim.cli import main
+
+LENS = ["--focal-length-mm", "4.4", "--f-number", "1.7", "--sensor-width-mm", "5.6448"]
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """``photo(name, size=(80, 60), **tags)``: a grey JPEG with EXIF tags by name."""
+    numbers = {"subject_distance": 0x9206, "focal_length": 0x920A, "f_number": 0x829D, "film": 0xA405}
+
+    def make(name, size=(80, 60), orientation=None, **tags):
+        folder = tmp_path / "captures"
+        folder.mkdir(exist_ok=True)
+        exif = Image.Exif()
+        if orientation:
+            exif[0x0112] = orientation
+        exif.get_ifd(0x8769).update({numbers[tag]: value for tag, value in tags.items()})
+        Image.new("L", size, 128).save(folder / name, exif=exif)
+        return folder
+
+    return make
+
+
+def refused(*args):
+    result = CliRunner().invoke(main, ["calibrate", *map(str, args)])
+    assert result.exit_code == 1, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def test_no_target_in_any_capture(photo, tmp_path):
+    for s in ("0.10", "0.20", "0.30"):
+        folder = photo(f"shot_{s}.jpg")
+    assert "circles target 9x6 found in none of 3 captures" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
+    line = refused(folder, "--out", tmp_path / "p.toml", "--pattern", "none", *LENS)
+    assert "features that match found in none of 3 captures" in line
+    assert not (tmp_path / "p.toml").exists()
+
+
+def test_one_focus_distance_only(photo, tmp_path):
+    photo("a_0.20.jpg")
+    folder = photo("b_0.20.jpg")
+    assert "one focus distance only" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
+
+
+def test_mixed_sizes_and_orientations(photo, tmp_path):
+    photo("a_0.20.jpg")
+    folder = photo("b_0.30.jpg", size=(60, 80))
+    assert "has size 80x60, but b_0.30.jpg has 60x80" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
+    folder = photo("b_0.30.jpg", orientation=6)
+    assert "EXIF orientation" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
+
+
+def test_metadata_that_contradict(photo, tmp_path):
+    photo("a.jpg", subject_distance=0.2, focal_length=4.4)
+    folder = photo("b.jpg", subject_distance=0.4, focal_length=4.4)
+    table = tmp_path / "d.csv"
+    table.write_text("file,focus_distance_m\na.jpg,0.2\nb.jpg,1.5\n")
+    out = ["--out", tmp_path / "p.toml"]
+    line = refused(folder, *out, "--distances", table, *LENS)
+    assert "EXIF says focused at 0.4 m, d.csv says 1.5 m" in line
+    assert "--focal-length-mm is 6.8, but EXIF says 4.4" in refused(folder, *out, "--focal-length-mm", 6.8, *LENS[2:])
+    photo("b.jpg", subject_distance=0.4, focal_length=6.8)
+    assert "EXIF focal length" in refused(folder, *out, *LENS)
+
+
+def test_what_is_missing_is_asked_for_by_its_option(photo, tmp_path):
+    photo("a_0.20.jpg")
+    folder = photo("b_0.30.jpg")
+    out = ["--out", tmp_path / "p.toml"]
+    assert "--focal-length-mm" in refused(folder, *out)
+    assert "--f-number" in refused(folder, *out, *LENS[:2])
+    assert "--sensor-width-mm" in refused(folder, *out, *LENS[:4])
+    photo("a_one.jpg")
+    (folder / "a_0.20.jpg").unlink()
+    assert "focus distances are unknown" in refused(folder, *out, *LENS)
+    assert "expected a folder" in refused(tmp_path / "absent", *out, *LENS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg,0.2\n", "expected the header file,focus_distance_m"),
+        ("file,focus_distance_m\na.jpg,near\n", "expected a file and a positive distance"),
+        ("file,focus_distance_m\nc.jpg,0.2\n", "no file c.jpg"),
+        ("file,focus_distance_m\na.jpg,0.2\na.jpg,0.3\n", "stands in it twice"),
+    ],
+)
+def test_tables_that_cannot_be(photo, tmp_path, text, message):
+    folder = photo("a.jpg")
+    table = tmp_path / "d.csv"
+    table.write_text(text)
+    assert message in refused(folder, "--out", tmp_path / "p.toml", "--distances", table, *LENS)
+
+
+def test_wrong_usage(photo, tmp_path):
+    folder = photo("a_0.20.jpg")
+    for args in (
+        [],
+        [folder],
+        [folder, "--out", tmp_path / "p.txt"],
+        [folder, "--make-target", tmp_path / "t.png"],
+        ["--make-target", tmp_path / "t.gif"],
+        [folder, "--out", tmp_path / "p.toml", "--target-distance", 1],
+    ):
+        assert CliRunner().invoke(main, ["calibrate", *map(str, args)]).exit_code == 2, args
+
+
+def test_files_are_not_replaced_unasked(photo, tmp_path):
+    folder = photo("a_0.20.jpg")
+    (tmp_path / "p.toml").write_text("mine")
+    assert "use --overwrite" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
+    assert (tmp_path / "p.toml").read_text() == "mine"
+
+
+def test_distances_from_exif_and_names(photo):
+    photo("a.jpg", subject_distance=0.25)
+    photo("b.jpg", subject_distance=4294967295.0)
+    (photo("c.jpg") / "d.jpg").write_bytes(b"no image")
+    captures = read_captures(photo("e.jpg", subject_distance=0.5))
+    assert [p.name for p in captures.paths] == ["b.jpg", "e.jpg", "a.jpg"]
+    np.testing.assert_allclose(captures.focus_distance_m, [np.inf, 0.5, 0.25])
+    assert set(captures.left_out) == {"c.jpg", "d.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["shot_0.35.jpg", "shot_1.2.jpg"], [1.2, 0.35]),
+        (["IMG_7_35cm.jpg", "IMG_8_120mm.jpg"], [0.35, 0.12]),
+        (["f4.4mm 2.5dpt.jpg", "f4.4mm 0.5m.jpg"], [0.5, 0.4]),
+    ],
+)
+def test_distances_in_names(photo, names, expected):
+    for name in names:
+        folder = photo(name)
+    np.testing.assert_allclose(read_captures(folder).focus_distance_m, expected)
+
+
+def test_lens_from_exif(photo):
+    from focalsim.calibrate import find_lens
+
+    tags = {"focal_length": 4.4, "f_number": 1.7, "film": 27}
+    photo("a.jpg", subject_distance=0.2, **tags)
+    lens = find_lens(read_captures(photo("b.jpg", subject_distance=0.3, **tags)), sensor_px=(4000, 3000))
+    assert (lens.focal_length_m, lens.f_number) == pytest.approx((0.0044, 1.7))
+    # 43.27 mm x 4.4 / 27 of diagonal over 5000 px of diagonal
+    assert lens.pixel_pitch_m == pytest.approx(43.2666e-3 * 4.4 / 27 / 5000, rel=1e-4)
+    assert lens.pitch_source == "assumed"
+
+
+def test_a_distance_that_cannot_be_is_told(shoot, tmp_path):
+    """Metres given for what was 0.35 m make a field of view that no lens has."""
+    shot = shoot(4, (504, 378))
+    scale = ["--spacing-mm", 20, "--target-distance", 0.7]
+    line = refused(shot.folder, "--distances", shot.table, "--out", tmp_path / "p.toml", *LENS, *scale)
+    assert "off the thin lens: check" in line
+    assert cv2.imread(str(tmp_path / "p.png")) is None
