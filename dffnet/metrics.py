@@ -18,8 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 Floats = NDArray[np.floating]
 
@@ -28,8 +30,9 @@ MEASURES = (
     "non_finite", "non_positive",
 )  # fmt: skip
 _ROOT_OF = {"rmse": "mse", "log_rmse": "log_mse"}  # measures that are roots of a mean over pixels
-_MEANS = tuple(_ROOT_OF.get(name, name) for name in MEASURES)
 
+COVERAGES = tuple(k / 10 for k in range(1, 11))  # of the risk-coverage curve
+_SSIM_WINDOW = 11
 _BUMPINESS_CLIP, _BUMPINESS_FACTOR = 0.05, 100.0
 # Scale of the 4D Light Field benchmark, whose numbers are the published ones: a slope of 1 per pixel gives 2.
 _SCHARR = np.outer([3.0, 10.0, 3.0], [-1.0, 0.0, 1.0]) / 16.0
@@ -37,6 +40,14 @@ _SCHARR = np.outer([3.0, 10.0, 3.0], [-1.0, 0.0, 1.0]) / 16.0
 
 def depth_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) -> dict[str, float]:
     """All ``MEASURES`` of one image, and its number of valid ``pixels``. Arrays (H, W), one unit.
+
+    Raises ValueError as :func:`pixel_measures`.
+    """
+    return {**pixel_measures(prediction, truth, valid), "bumpiness": bumpiness(prediction, truth, valid)}
+
+
+def pixel_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) -> dict[str, float]:
+    """As :func:`depth_measures`, without bumpiness, the one that looks at neighbours: for any set of pixels.
 
     Raises ValueError for arrays of different shapes, an empty mask, and a truth that is no depth where valid.
     """
@@ -59,7 +70,6 @@ def depth_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) 
             "abs_rel": (np.abs(error) / t).mean(),
             "sq_rel": (np.square(error) / t).mean(),
             **{f"delta_{k}": (ratio < 1.25**k).mean() for k in (1, 2, 3)},
-            "bumpiness": bumpiness(prediction, truth, valid),
             "non_finite": 1.0 - finite.mean(),
             "non_positive": (finite & ~positive).mean(),
         }
@@ -85,7 +95,7 @@ def bumpiness(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) -> fl
 
 
 def average(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Sum up images: ``{"per_image": ..., "per_pixel": ...}`` of all MEASURES.
+    """Sum up images: ``{"per_image": ..., "per_pixel": ...}`` of those MEASURES that the rows have.
 
     per_image  the mean over images of each measure.
     per_pixel  every valid pixel counts once; roots are taken after averaging.
@@ -96,37 +106,53 @@ def average(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
     pixels = np.array([row["pixels"] for row in rows])
     squares = {mean: root for root, mean in _ROOT_OF.items()}
     means = {}
-    for name in _MEANS:
+    names = [name for name in MEASURES if name in rows[0]]
+    for name in (_ROOT_OF.get(name, name) for name in names):
         root = squares.get(name)
         values = np.array([row[root] ** 2 if root else row[name] for row in rows])
         means[name] = float((values * pixels).sum() / pixels.sum())
-    per_image = {name: float(np.mean([row[name] for row in rows])) for name in MEASURES}
+    per_image = {name: float(np.mean([row[name] for row in rows])) for name in names}
     return {"per_image": per_image, "per_pixel": _with_roots(means)}
+
+
+def risk_coverage(error: Floats, confidence: Floats) -> NDArray[np.float64]:
+    """Mean error of the most confident 10, 20, .. 100 % of pixels, ``COVERAGES``; arrays (P,), P >= 1.
+
+    A confidence that knows the error makes this rise from near 0. Pixels of equal confidence share their mean
+    error, so that a constant confidence gives the mean error at every coverage.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    error, confidence = np.asarray(error, np.float64)[order], confidence[order]
+    starts = np.flatnonzero(np.r_[True, confidence[1:] != confidence[:-1]])
+    counts = np.diff(np.r_[starts, error.size])
+    shared = np.repeat(np.add.reduceat(error, starts) / counts, counts)
+    ends = np.maximum(1, np.rint(np.array(COVERAGES) * error.size).astype(int))
+    risks: NDArray[np.float64] = np.cumsum(shared)[ends - 1] / ends
+    return risks
 
 
 def psnr(image: Floats, truth: Floats) -> float:
     """Peak signal-to-noise ratio in dB of (H, W, 3) sRGB images in [0, 1]; infinite for equal images."""
-    error = float(np.square(np.asarray(image, np.float64) - np.asarray(truth, np.float64)).mean())
-    return float("inf") if error == 0 else -10.0 * float(np.log10(error))
+    return float(peak_signal_noise_ratio(_nchw(image), _nchw(truth), data_range=1.0))
 
 
 def ssim(image: Floats, truth: Floats) -> float:
-    """Structural similarity (Wang et al. 2004) of (H, W, 3) sRGB images in [0, 1], mean over all values.
+    """Structural similarity (Wang et al. 2004) of (H, W, 3) sRGB images in [0, 1], mean over whole windows.
 
-    Gaussian window with sigma 1.5 cut at 11 x 11, K = 0.01, 0.03; borders reflected.
+    Gaussian window with sigma 1.5 cut at 11 x 11, K = 0.01, 0.03. NaN for images smaller than a window.
     """
-    a, b = np.asarray(image, np.float64), np.asarray(truth, np.float64)
-    c1, c2 = 0.01**2, 0.03**2
-    mean_a, mean_b = _window(a), _window(b)
-    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
-    covariance = _window(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    structure = (2 * covariance + c2) / (var_a + var_b + c2)
-    return float((luminance * structure).mean())
+    if min(image.shape[:2]) < _SSIM_WINDOW:
+        return float("nan")
+    value = structural_similarity_index_measure(
+        _nchw(image), _nchw(truth), gaussian_kernel=True, sigma=1.5, kernel_size=_SSIM_WINDOW, data_range=1.0
+    )
+    assert isinstance(value, torch.Tensor)  # a pair where the full image of values is asked for
+    return float(value)
 
 
 def _with_roots(means: dict[str, float]) -> dict[str, float]:
-    return {name: float(np.sqrt(means[_ROOT_OF[name]]) if name in _ROOT_OF else means[name]) for name in MEASURES}
+    values = {name: means[_ROOT_OF.get(name, name)] for name in MEASURES if _ROOT_OF.get(name, name) in means}
+    return {name: float(np.sqrt(value) if name in _ROOT_OF else value) for name, value in values.items()}
 
 
 def _scharr(image: Floats, kernel: Floats) -> Floats:
@@ -134,6 +160,5 @@ def _scharr(image: Floats, kernel: Floats) -> Floats:
     return filtered
 
 
-def _window(image: Floats) -> Floats:
-    smooth: Floats = ndimage.gaussian_filter(image, sigma=1.5, radius=5, axes=(0, 1), mode="reflect")
-    return smooth
+def _nchw(image: Floats) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(image, np.float64)).permute(2, 0, 1)[None]

@@ -13,7 +13,7 @@ from dffnet.config import ALIGNMENTS
 @click.command("eval")
 @checkpoint_arg
 @shards_arg
-@click.option("--out", type=PATH, metavar="DIR", help="Folder for eval.json and pictures of best and worst.")
+@click.option("--out", type=PATH, metavar="DIR", help="Folder for eval.json, eval.md and pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with every image instead of the table.")
 @click.option("--align", type=click.Choice(ALIGNMENTS), help="[default: as the checkpoint was trained]")
 @workers_opt
@@ -27,7 +27,11 @@ def command(
     workers: int | None,
     overwrite: bool,
 ) -> None:
-    """Measure a checkpoint on shards or bundles, beside the guess that every depth is the mean depth."""
+    """Measure a checkpoint on shards or bundles, beside the guess that every depth is the mean depth.
+
+    CHECKPOINT may also be ``classical``: depth from focus without learning. DIR gets the measures of every image,
+    by phone and by depth (eval.json, eval.md), and pictures of the best, the median and the worst images.
+    """
     if out is not None:
         refuse_existing(out, ("eval.json",), overwrite)
 
@@ -44,6 +48,10 @@ def command(
         click.echo(f"{name}: no valid depth, skipped", err=True)
     text = report.as_json(evaluation, str(checkpoint))
     if out is not None:
-        files = {"eval.json": (text + "\n").encode(), **report.pictures(evaluation, predictor, stacks)}
+        files = {
+            "eval.json": (text + "\n").encode(),
+            "eval.md": report.as_markdown(evaluation, str(checkpoint)).encode(),
+            **report.pictures(evaluation, predictor, stacks),
+        }
         write_files(out, files)
     click.echo(text if as_json else report.table(evaluation))

@@ -52,6 +52,7 @@ class ShardStacks(Dataset[Batch]):
     def __init__(self, shards: Sequence[Path], *, unit: str = "dioptres", align: str = "metadata") -> None:
         self.unit, self.align = unit, align
         self.source_ids: list[str] = []
+        self.phones: list[str] = []
         self.shape: tuple[int, int, int] = (0, 0, 0)  # slices, height, width
         self._readers: list[ShardReader] = []
         self._open: list[int] = []  # shards open in this process, oldest first
@@ -70,6 +71,7 @@ class ShardStacks(Dataset[Batch]):
                     "stacks of one run must agree"
                 )
             self.source_ids += [str(source) for source in reader.column("source_id")]
+            self.phones += [str(phone) for phone in reader.column("phone")]
             self._places += [(len(self._readers), i) for i in range(len(reader))]
         self._readers.append(reader)  # closed; it opens again by itself
 

@@ -40,7 +40,8 @@ def predict_photos(
         except ValueError as error:
             raise PhotoError(str(error)) from None
         images = align_stack(images, magnification, torch.zeros(len(images), 2))
-    return predictor(images, from_metres(distances, predictor.config.unit))
+    prediction = predictor(images, from_metres(distances, predictor.config.unit))
+    return prediction.depth_m, prediction.confidence
 
 
 def write_prediction(out: Path, depth_m: NDArray[np.float32], confidence: NDArray[np.float32]) -> int:

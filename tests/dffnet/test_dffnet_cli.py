@@ -67,7 +67,15 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
             assert set(report[side][unit]["per_image"]) == set(MEASURES)
     mean = np.mean([image["metres"]["mae"] for image in report["images"]])
     assert report["model"]["metres"]["per_image"]["mae"] == pytest.approx(mean)
-    for name in ("best-1.png", "worst-1.png"):
+    assert set(report["by_phone"]) == {"pixel4"}
+    assert report["by_phone"]["pixel4"] == report["model"]
+    pixels = [sum(row["dioptres"]["pixels"] for row in image["by_depth"].values()) for image in report["images"]]
+    assert pixels == [64 * 64] * 4
+    assert report["risk_coverage"]["model"][-1] == pytest.approx(report["model"]["dioptres"]["per_image"]["mae"])
+    markdown = (tmp_path / "eval/eval.md").read_text()
+    assert "| pixel4 |" in markdown
+    assert f"{report['all_in_focus']['psnr']:.4g}" in markdown
+    for name in ("best-1.png", "worst-1.png", "median.png"):
         picture = cv2.imread(str(tmp_path / "eval" / name))
         assert picture.shape[1] > 4 * 260
         assert picture.std() > 10
@@ -89,10 +97,13 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
 def test_eval_as_json_is_json_even_where_a_measure_is_not_finite(
     make_shard: MakeShard, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dffnet.engine.predictor import Predictor
+    import torch
+
+    from dffnet.engine.predictor import Prediction, Predictor
 
     nan = np.full((64, 64), np.nan, np.float32)
-    monkeypatch.setattr(Predictor, "__call__", lambda *_: (nan, nan))
+    answer = Prediction(nan, nan, np.full((64, 64, 3), np.nan, np.float32), torch.ones(5), torch.zeros(5, 2))
+    monkeypatch.setattr(Predictor, "__call__", lambda *_: answer)
     result = run("eval", checkpoint, make_shard(n=1), "--json", "--workers", 0)
     assert result.exit_code == 0, result.output
     measures = json.loads(result.stdout)["model"]["metres"]["per_image"]

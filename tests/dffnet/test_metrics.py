@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dffnet.metrics import MEASURES, average, bumpiness, depth_measures, psnr, ssim
+from dffnet.metrics import MEASURES, average, bumpiness, depth_measures, pixel_measures, psnr, risk_coverage, ssim
 
 TRUTH = np.array([[1.0, 2.0], [4.0, 5.0]])
 ALL = np.ones((2, 2), bool)
@@ -132,3 +132,20 @@ def test_image_measures() -> None:
     assert ssim(a, b) == pytest.approx((2 * 0.18 + 1e-4) / (0.09 + 0.36 + 1e-4), rel=1e-6)
     assert ssim(image, 1 - image) < 0
     assert ssim(rng.random((40, 50, 3)), image) < 0.2
+
+
+def test_risk_coverage_ranks_by_confidence_and_shares_ties() -> None:
+    error = np.array([4.0, 1.0, 3.0, 2.0, 0.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+    best = risk_coverage(error, -error)
+    assert best.tolist() == pytest.approx([sum(range(k)) / k for k in range(1, 11)])
+    assert risk_coverage(error, error).tolist() == pytest.approx([sum(range(10 - k, 10)) / k for k in range(1, 11)])
+    assert risk_coverage(error, np.full(10, 0.5)).tolist() == pytest.approx([4.5] * 10)
+    assert risk_coverage(error[:1], error[:1]).tolist() == [4.0] * 10
+
+
+def test_any_set_of_pixels_has_measures_and_averages() -> None:
+    rows = [pixel_measures(TRUTH + d, TRUTH, ALL) for d in (0.5, -0.5)]
+    assert "bumpiness" not in rows[0]
+    total = average(rows)
+    assert total["per_pixel"]["mae"] == total["per_image"]["rmse"] == pytest.approx(0.5)
+    assert set(total["per_pixel"]) == set(MEASURES) - {"bumpiness"}
