@@ -74,7 +74,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_bundle_is_complete_and_verifies(made, tmp_path):
     report = render_bundle(made, tmp_path / "out")
-    assert list(contents(tmp_path / "out")) == ["manifest.json", *(f"shard-0000{i}.h5" for i in range(3))]
+    names = ["README.md", "croissant.json", "manifest.json", *(f"shard-0000{i}.h5" for i in range(3))]
+    assert list(contents(tmp_path / "out")) == names
     assert list(verify_bundle(tmp_path / "out")) == []
     assert report.rendered == 5
     assert report.manifest == read_manifest(tmp_path / "out")
@@ -225,7 +226,8 @@ def test_overwrite_removes_the_bundle_and_nothing_else(made, tmp_path):
     (tmp_path / "other.h5").write_text("mine")
     render_bundle(made, tmp_path, overwrite=True)
     assert sorted(contents(tmp_path)) == [
-        "manifest.json", "notes.txt", "other.h5", *(f"shard-0000{i}.h5" for i in range(3)),
+        "README.md", "croissant.json", "manifest.json", "notes.txt", "other.h5",
+        *(f"shard-0000{i}.h5" for i in range(3)),
     ]  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def _shard_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
         shape = " x ".join(map(str, s["shape"]))
         stored = f"{s['compression'] or 'uncompressed'}, {checked}"
         rows.append((f"  {name:<20}", f"{shape:<26}{s['dtype']:<9}{stored}"))
-    return rows
+    return rows + _histogram_rows(d["histograms"])
 
 
 def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
@@ -56,10 +56,25 @@ def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
                     f"{config['width']} x {config['height']} px"),
         ("shards", f"{totals['shards']} of {len(d['shards'])}, {totals['bytes'] / 1e6:.1f} MB"),
         ("focus", f"{config['far_m']:g} to {config['near_m']:g} m"),
-        ("phones", ", ".join(phone["name"] for phone in config["phones"])),
-        ("source", f"{config['source']}, {len(d['skipped_frames'])} frames skipped"),
+        ("phones", ", ".join(f"{name} ({n})" for name, n in d["phones"].items())),
+        ("source", config["source"]),
+        ("skipped", ", ".join(f"{n} {reason}" for reason, n in d["skipped"].items()) or "no frame"),
         ("license", f"{d['license']}; {d['attribution']}"),
         ("seed", str(config["seed"])),
         ("made with", ", ".join(f"{name} {version}" for name, version in d["made_with"].items())),
         ("config sha256", d["config_sha256"]),
+        *_histogram_rows(d["histograms"]),
     ]  # fmt: skip
+
+
+def _histogram_rows(histograms: dict[str, Any]) -> list[tuple[str, str]]:
+    """A bar a bin, as long as its share of the pixels."""
+    rows = []
+    for name, unit in (("depth_m", "m"), ("blur_px", "px")):
+        edges, counts = histograms[name]["edges"], histograms[name]["counts"]
+        rows.append((name.partition("_")[0], "" if counts else "nowhere known"))
+        for low, high, count in zip(edges, edges[1:], counts, strict=False):
+            share = count / sum(counts)
+            span = f"{low:g} to {high:g} {unit}" if high is not None else f"over {low:g} {unit}"
+            rows.append((f"  {span:<20}", f"{share:>7.1%}  {'#' * round(40 * share)}"))
+    return rows

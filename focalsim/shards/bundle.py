@@ -14,6 +14,7 @@ from typing import Any
 
 from focalsim.errors import OutputError
 from focalsim.sample import Sample
+from focalsim.shards.card import is_side_file, write_side_files
 from focalsim.shards.files import PARTIAL, sha256_of
 from focalsim.shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, is_manifest, read_manifest
 from focalsim.shards.schema import SCHEMA_VERSION
@@ -83,10 +84,10 @@ def write_shards(
     samples: Iterator[Sample],
     wrote: Callable[[Sample], None] = lambda _: None,
 ) -> Manifest:
-    """Write the shards that ``manifest`` lacks from ``samples``, in order; the manifest follows after each.
+    """Write the shards that ``manifest`` lacks from ``samples``, in order, then card and Croissant.
 
-    ``wrote`` is called with each sample when it is in its shard. Returns the finished manifest. Raises
-    OutputError where the disk refuses.
+    The manifest is written anew after each shard. ``wrote`` is called with each sample when it is in its
+    shard. Returns the finished manifest. Raises OutputError where the disk refuses.
     """
     for shard in manifest.shards:
         if shard.complete:
@@ -98,6 +99,7 @@ def write_shards(
                 wrote(sample)
         manifest = manifest.with_shard(finished_entry(folder, shard))
         manifest.write(folder)
+    write_side_files(folder, manifest)
     return manifest
 
 
@@ -110,7 +112,7 @@ def finished_entry(folder: Path, entry: ShardEntry) -> ShardEntry:
 def _own_files(folder: Path) -> list[Path]:
     """The files of a bundle in ``folder``, complete or partial; no other file is ever removed."""
     try:
-        return [path for path in sorted(folder.iterdir()) if _OWN_FILE.fullmatch(path.name)]
+        return [path for path in sorted(folder.iterdir()) if _OWN_FILE.fullmatch(path.name) or is_side_file(path)]
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+from focalsim.shards.histograms import histograms
 from focalsim.shards.manifest import read_manifest
 from focalsim.shards.reader import ShardReader
 from focalsim.shards.schema import DATA_SETS
 
 
 def describe_shard(path: Path) -> dict[str, Any]:
-    """Sizes, attributes, data sets and the ranges of the small ones. Raises ShardError; reads no pixels."""
+    """Sizes, attributes, data sets, the ranges of the small ones, histograms of depth and blur. Raises ShardError."""
     with ShardReader(path) as reader:
         columns = {d.name: reader.column(d.name) for d in DATA_SETS if not d.is_map}
         ranges = {
@@ -43,6 +45,7 @@ def describe_shard(path: Path) -> dict[str, Any]:
             "source_frames": len(set(columns["source_id"].tolist())),
             "focus_distance_m": columns["focus_distance_m"][0].tolist(),
             "ranges": ranges,
+            "histograms": histograms([reader]),
             "data_sets": data_sets,
             "config": json.loads(reader.config.to_json()),
             "config_sha256": reader.config.fingerprint,
@@ -50,9 +53,21 @@ def describe_shard(path: Path) -> dict[str, Any]:
 
 
 def describe_bundle(folder: Path) -> dict[str, Any]:
-    """The manifest as plain values. Raises ShardError."""
-    described: dict[str, Any] = json.loads(read_manifest(folder).to_json())
-    return {"path": str(folder), **described}
+    """The manifest as plain values, frames skipped by reason, and what its complete shards hold. Raises ShardError."""
+    manifest = read_manifest(folder)
+    described: dict[str, Any] = json.loads(manifest.to_json())
+    phones: Counter[str] = Counter()
+    with ExitStack() as stack:
+        readers = [stack.enter_context(ShardReader(folder / s.file)) for s in manifest.shards if s.complete]
+        for reader in readers:
+            phones.update(reader.column("phone").tolist())
+        return {
+            "path": str(folder),
+            **described,
+            "skipped": dict(sorted(Counter(reason for _, reason in manifest.skipped_frames).items())),
+            "phones": dict(sorted(phones.items())),
+            "histograms": histograms(readers),
+        }
 
 
 def _storage(data_set: Any, meaning: str) -> dict[str, Any]:
