@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dffnet.models.aif_depth_net import AiFDepthNet
 from dffnet.models.classical import Classical
 from dffnet.models.dff_wild import DffWild
+from dffnet.models.dfv import DFV
 from dffnet.models.end_to_end import DffWildEndToEnd
 from dffnet.models.interface import DepthFromFocusModel, DepthOutput
 from focalsim.errors import ConfigError
 
 MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {
+    "aif-depth-net": AiFDepthNet,
     "classical": Classical,
     "dff-wild": DffWild,
     "dff-wild-e2e": DffWildEndToEnd,
+    "dfv": DFV,
 }
 
 __all__ = ["MODELS", "DepthFromFocusModel", "DepthOutput", "build_model", "check_trainable"]
