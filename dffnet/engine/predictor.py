@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dffnet.checkpoint import load_model
 from dffnet.config import TrainConfig
+from dffnet.models.fold import fold_batch_norm
 from dffnet.units import to_metres
 
 
@@ -35,7 +36,7 @@ class Predictor:
         loaded = load_model(checkpoint)
         self.config: TrainConfig = loaded.config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = loaded.model.to(self.device)
+        self._model = fold_batch_norm(loaded.model).to(self.device)
 
     def __call__(self, images: Tensor, focus_positions: Tensor) -> Prediction:
         """What the model finds in one stack.
