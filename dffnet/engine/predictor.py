@@ -13,6 +13,7 @@ from torch import Tensor
 from dffnet.checkpoint import load_model
 from dffnet.config import TrainConfig
 from dffnet.models.fold import fold_batch_norm
+from dffnet.models.onednn import use_onednn
 from dffnet.units import to_metres
 
 
@@ -37,6 +38,8 @@ class Predictor:
         self.config: TrainConfig = loaded.config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = fold_batch_norm(loaded.model).to(self.device)
+        if self.device.type == "cpu":
+            use_onednn(self._model)
 
     def __call__(self, images: Tensor, focus_positions: Tensor) -> Prediction:
         """What the model finds in one stack.

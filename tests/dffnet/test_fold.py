@@ -1,6 +1,8 @@
-"""Folding batch norm leaves every model's answers as they are."""
+"""What makes inference fast leaves every model's answers as they are."""
 
 from __future__ import annotations
+
+import copy
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 
 from dffnet.models import MODELS, DepthFromFocusModel, build_model
 from dffnet.models.fold import fold_batch_norm
+from dffnet.models.onednn import OneDnnConv3d, use_onednn
 
 TOLERANCE = 1e-4  # of depth, in units of the distance between focus positions
 
@@ -32,14 +35,18 @@ def stack_of(seed: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_the_folded_model_gives_the_same(name: str) -> None:
+def test_the_model_for_inference_gives_the_same(name: str) -> None:
     model = used_model(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     folded = fold_batch_norm(model)
-    with torch.no_grad():
-        one, other = model(*stack_of(9)), folded(*stack_of(9))
-    torch.testing.assert_close(other.depth, one.depth, atol=TOLERANCE, rtol=0)
-    torch.testing.assert_close(other.confidence, one.confidence, atol=TOLERANCE, rtol=0)
+    direct = copy.deepcopy(folded)
+    use_onednn(direct)
+    for batch in (1, 2):
+        with torch.no_grad():
+            one = model(*stack_of(9, batch))
+            for other in (folded(*stack_of(9, batch)), direct(*stack_of(9, batch))):
+                torch.testing.assert_close(other.depth, one.depth, atol=TOLERANCE, rtol=0)
+                torch.testing.assert_close(other.confidence, one.confidence, atol=TOLERANCE, rtol=0)
     assert not [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
@@ -65,3 +72,21 @@ def test_transposed_convolutions_with_equal_channels_fold_along_the_right_axis()
 def test_a_model_in_training_is_refused() -> None:
     with pytest.raises(ValueError, match="eval mode alone"):
         fold_batch_norm(build_model("dfv").train())
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+def test_every_kind_of_convolution_goes_through_onednn_unchanged() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 4, 3, 12, 11)
+    for conv in (
+        nn.Conv3d(4, 6, (1, 9, 9), padding=(0, 8, 8), dilation=(1, 2, 2), bias=False),
+        nn.Conv3d(4, 6, 3, stride=(1, 2, 2), padding=1),
+        nn.Conv3d(4, 1, 1),
+        nn.Conv3d(4, 4, (3, 1, 1), padding=(1, 0, 0)),
+    ):
+        model = nn.Sequential(conv)
+        with torch.no_grad():
+            expected = model(x)
+            use_onednn(model)
+            assert isinstance(model[0], OneDnnConv3d)
+            torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=0)
