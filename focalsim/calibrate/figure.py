@@ -52,5 +52,6 @@ def _principal_point(axis: Any, c: Calibration, usable: NDArray[np.bool_], name:
     strays = c.principal_point_px[c.outlier, column]
     if len(strays):
         axis.plot(strays, np.zeros_like(strays), "x", color=_OUTLIER, label="outliers", clip_on=False)
+    axis.margins(y=0.3)  # room for the legend
     axis.set(xlabel=f"principal point {name} (px of the sensor)", ylabel="density")
     axis.legend()

@@ -17,6 +17,7 @@ _COMMANDS = {
     "preview": "focalsim.cli.preview",
     "verify": "focalsim.cli.verify",
     "calibrate": "focalsim.cli.calibrate",
+    "sources": "focalsim.cli.sources",
     "export": "focalsim.cli.export",
     "import": "focalsim.cli.import_",
 }

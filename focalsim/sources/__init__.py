@@ -6,13 +6,32 @@ from pathlib import Path
 
 from focalsim.errors import ConfigError, SourceError
 from focalsim.sources.base import FileSource, FrameRequest, Source
+from focalsim.sources.diode import DiodeSource
 from focalsim.sources.folder import FolderSource
+from focalsim.sources.hci import HciSource
+from focalsim.sources.hypersim import HypersimSource
+from focalsim.sources.middlebury import MiddleburySource
+from focalsim.sources.mono import MonoDepthSource
 from focalsim.sources.nyu import NyuSource
+from focalsim.sources.sceneflow import SceneFlowSource
+from focalsim.sources.tartanair import TartanAirSource
+from focalsim.sources.tum import TumSource
 
 __all__ = ["SOURCE_FORMATS", "FileSource", "FrameRequest", "Source", "open_source"]
 
 # Asked in this order which of them reads a path; the most specific layout comes first.
-_READERS: tuple[type[FileSource], ...] = (NyuSource, FolderSource)
+_READERS: tuple[type[FileSource], ...] = (
+    NyuSource,
+    MonoDepthSource,
+    MiddleburySource,
+    TumSource,
+    DiodeSource,
+    HypersimSource,
+    SceneFlowSource,
+    HciSource,
+    TartanAirSource,
+    FolderSource,
+)
 SOURCE_FORMATS: dict[str, type[FileSource]] = {reader.format: reader for reader in _READERS}
 
 

@@ -42,12 +42,7 @@ def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
     ``depth_scale`` is the number of stored units per metre; None = the rule of the module.
     Raises FrameError for a file that is no depth map or in which no pixel has a depth.
     """
-    try:
-        stored = _DEPTH_READERS[path.suffix.lower()](path)
-    except OSError as error:
-        if isinstance(error, FrameError):
-            raise
-        raise FrameError(f"{path}: cannot be read: {error}") from None
+    stored = read_stored(path)
     if stored.ndim != 2 or stored.dtype.kind not in "uif" or stored.dtype.itemsize < 2:
         raise FrameError(
             f"{path}: expected a depth map (H, W) of 16-bit or float numbers, got {stored.dtype} {stored.shape}"
@@ -60,6 +55,16 @@ def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
     if np.isnan(depth_m).all():
         raise FrameError(f"{path}: no pixel has a depth: all are 0, negative or not finite", "no valid depth")
     return depth_m
+
+
+def read_stored(path: Path) -> NDArray[Any]:
+    """The numbers of a file with a suffix of ``DEPTH_SUFFIXES``, as they stand in it. Raises FrameError."""
+    try:
+        return _DEPTH_READERS[path.suffix.lower()](path)
+    except OSError as error:
+        if isinstance(error, FrameError):
+            raise
+        raise FrameError(f"{path}: cannot be read: {error}") from None
 
 
 def _decode(path: Path, flags: int) -> NDArray[Any]:

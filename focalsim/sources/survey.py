@@ -17,6 +17,13 @@ from focalsim.sources.prepare import check_holes
 
 # Most rooms and tables lie in this range; a median depth outside it is more often a wrong unit.
 _USUAL_MEDIAN_M = (0.1, 8.0)
+# Factor that undoes a mistake about the unit, the commonest first.
+_MISTAKES = (
+    (1e-3, "these are millimetres"),
+    (1 / 5000, "these are units of 1/5000 m"),
+    (1000 / 5000, "units of 1/5000 m were read as millimetres"),
+    (1e3, "metres were read as millimetres"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,21 @@ class Survey:
             reasons = ", ".join(f"{reason}: {len(frames)}" for reason, frames in self.skipped.items())
             example = next(message for frames in self.skipped.values() for message in frames.values())
             lines.append(f"{n} of {n + len(self.usable)} frames skipped ({reasons}); {example}")
-        if self.median_depth_m < _USUAL_MEDIAN_M[0] or self.median_depth_m > _USUAL_MEDIAN_M[1]:
-            lines.append(f"the median depth is {self.median_depth_m:.3g} m; if it is not, set the depth scale")
+        if warning := scale_warning(self.median_depth_m):
+            lines.append(warning)
         return "\n".join(lines)
+
+
+def scale_warning(median_depth_m: float) -> str:
+    """What to say of a set whose median depth is unusual, as that of a wrong unit is; empty where it is usual."""
+    low, high = _USUAL_MEDIAN_M
+    if not (median_depth_m < low or median_depth_m > high):  # NaN: nothing is known
+        return ""
+    guess = ""
+    for factor, mistake in _MISTAKES:
+        if not guess and low <= factor * median_depth_m <= high:
+            guess = f" ({factor * median_depth_m:.3g} m if {mistake})"
+    return f"the median depth is {median_depth_m:.3g} m; if it is not, set the depth scale{guess}"
 
 
 def survey(
@@ -71,7 +90,7 @@ def survey(
         try:
             scene = source.load(index, requests[0], np.random.default_rng(0))
             for request in requests:
-                _check(scene, request, max_holes, match_fov)
+                check_frame(scene, request, max_holes, match_fov)
         except FrameError as error:
             skipped.setdefault(error.reason, {})[source.frame_id(index)] = str(error)
         else:
@@ -93,6 +112,7 @@ def source_digest(source: Source, indices: Iterable[int]) -> str:
     return digest.hexdigest()
 
 
-def _check(scene: Scene, request: FrameRequest, max_holes: float, match_fov: bool) -> None:
+def check_frame(scene: Scene, request: FrameRequest, max_holes: float, match_fov: bool) -> None:
+    """Raise FrameError where a frame cannot serve ``request``."""
     framing = frame_window(scene, request, match_fov=match_fov)
     check_holes(framing.pick(scene.valid), max_holes, scene.source_id)

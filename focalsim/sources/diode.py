@@ -1,0 +1,46 @@
+"""DIODE: ``NAME.png``, ``NAME_depth.npy`` (H, W, 1) metres and ``NAME_depth_mask.npy`` (H, W), 1 where depth is valid.
+
+Depth is taken for z along the axis. The set's own folders are train or val / indoors or outdoor / scene / scan
+(diode-dataset.org).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.errors import FrameError
+from focalsim.sources.frames import Frame, FramesSource, below
+from focalsim.sources.image_files import read_stored
+
+_SUFFIX = "_depth.npy"
+
+
+class DiodeSource(FramesSource):
+    """Reader of any folder of the set, from one scan up to all of it."""
+
+    format = "diode"
+    description = "DIODE: NAME.png with NAME_depth.npy and NAME_depth_mask.npy"
+    license = "MIT"
+    attribution = (
+        "DIODE: I. Vasiljevic, N. Kolkin, S. Zhang, R. Luo, H. Wang, F. Z. Dai, A. F. Daniele, M. Mostajabi, "
+        "S. Basart, M. R. Walter, G. Shakhnarovich, DIODE: A Dense Indoor and Outdoor DEpth Dataset, 2019"
+    )
+
+    @staticmethod
+    def find(path: Path) -> Iterator[Frame]:
+        for depth in below(path, f"*{_SUFFIX}", 4):
+            stem = depth.name.removesuffix(_SUFFIX)
+            image, mask = depth.with_name(f"{stem}.png"), depth.with_name(f"{stem}_depth_mask.npy")
+            if image.is_file() and mask.is_file():
+                yield Frame(image, depth, (mask,))
+
+    def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:  # noqa: ARG002
+        depth, mask = (np.squeeze(read_stored(path)) for path in (frame.depth, frame.others[0]))
+        if depth.shape != mask.shape:
+            raise FrameError(f"{frame.depth}: depth of shape {depth.shape}, but its mask has {mask.shape}")
+        return np.where(mask > 0, depth, np.nan)

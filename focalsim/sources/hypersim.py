@@ -1,0 +1,65 @@
+"""Hypersim: rendered rooms. ``images/scene_cam_XX_final_preview/frame.IIII.tonemap.jpg`` is the picture,
+``images/scene_cam_XX_geometry_hdf5/frame.IIII.depth_meters.hdf5`` the DISTANCE from the camera along each pixel's ray.
+
+z = distance f / sqrt(x^2 + y^2 + f^2), with x, y from the image centre and f = 886.81 px at 1024 x 768 (the set's
+published camera, a horizontal field of view of 60 degrees).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.errors import FrameError
+from focalsim.scene import Intrinsics
+from focalsim.sources.frames import Frame, FramesSource, below
+
+_FOCAL_OVER_WIDTH = 886.81 / 1024
+_PICTURE_FOLDER, _DEPTH_FOLDER = "_final_preview", "_geometry_hdf5"
+_PICTURE, _DEPTH = ".tonemap.jpg", ".depth_meters.hdf5"
+
+
+class HypersimSource(FramesSource):
+    """Reader of one scene (``ai_VVV_NNN``) or a folder of scenes."""
+
+    format = "hypersim"
+    description = "Hypersim scenes: images/scene_cam_XX_final_preview and _geometry_hdf5"
+    license = "CC BY-SA 3.0"
+    attribution = (
+        "Hypersim: M. Roberts, J. Ramapuram, A. Ranjan, A. Kumar, M. A. Bautista, N. Paczan, R. Webb, J. M. Susskind, "
+        "Hypersim: A Photorealistic Synthetic Dataset for Holistic Indoor Scene Understanding, ICCV 2021"
+    )
+
+    @staticmethod
+    def find(path: Path) -> Iterator[Frame]:
+        for folder in below(path, f"scene_cam_*{_DEPTH_FOLDER}", 2):
+            pictures = folder.with_name(folder.name.replace(_DEPTH_FOLDER, _PICTURE_FOLDER))
+            for depth in sorted(folder.glob(f"*{_DEPTH}")):
+                picture = pictures / depth.name.replace(_DEPTH, _PICTURE)
+                if picture.is_file():
+                    yield Frame(picture, depth)
+
+    def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:  # noqa: ARG002
+        import h5py
+
+        try:
+            with h5py.File(frame.depth, "r") as file:
+                distance = np.asarray(file["dataset"], np.float64)
+        except (OSError, KeyError) as error:
+            raise FrameError(f"{frame.depth}: expected an HDF5 file with 'dataset': {error}") from None
+        if distance.ndim != 2:
+            raise FrameError(f"{frame.depth}: expected distances (H, W), got {distance.shape}")
+        height, width = distance.shape
+        f_px = _FOCAL_OVER_WIDTH * width
+        x, y = np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2
+        cosine = f_px / np.sqrt(x[None, :] ** 2 + y[:, None] ** 2 + f_px**2)
+        return np.asarray(distance * cosine)
+
+    def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics:  # noqa: ARG002
+        height, width = shape
+        f_px = _FOCAL_OVER_WIDTH * width
+        return Intrinsics(f_px, f_px, (width - 1) / 2, (height - 1) / 2)
