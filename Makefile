@@ -14,11 +14,11 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 
 # Rendering resumes where it stopped; training starts afresh.
 demo: $(BIN)/.installed
-	$(BIN)/focalsim render --phone pixel4 --samples 48 --size 256x160 --out $(DEMO)/train --resume
-	$(BIN)/focalsim render --phone pixel4 --samples 8 --size 256x160 --seed 1 --out $(DEMO)/test --resume
+	$(BIN)/focalsim render --phone pixel4 --slices 6 --samples 96 --out $(DEMO)/train --resume
+	$(BIN)/focalsim render --phone pixel4 --slices 6 --samples 8 --seed 1 --out $(DEMO)/test --resume
 	$(BIN)/focalsim verify $(DEMO)/train $(DEMO)/test
 	$(BIN)/focalsim preview $(DEMO)/test --samples 2 --out $(DEMO)/stack.png --overwrite
-	$(BIN)/dffnet train $(DEMO)/train --out $(DEMO)/run --crop 96 --max-steps 120 --overwrite
+	$(BIN)/dffnet train $(DEMO)/train --out $(DEMO)/run --crop 160 --batch-size 2 --max-steps 215 --overwrite
 	$(BIN)/dffnet eval $(DEMO)/run/model.pt $(DEMO)/test --out $(DEMO)/eval --overwrite
 	@echo "look at $(DEMO)/stack.png and the pictures in $(DEMO)/eval"
 

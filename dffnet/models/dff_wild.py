@@ -10,9 +10,10 @@ from dffnet.models.blocks import EfficientDownsampling, SharpRegionDetection, cb
 from dffnet.models.hourglass import MultiScaleAggregation, RefinementHourglass
 from dffnet.models.interface import FocusVolumeModel
 
-# Fresh logits have a standard deviation near 1. Much larger (He's gain gives 4 to 10), and slices start on softplus'
-# dead side; much smaller (0.03), and hundreds of steps pass before any slice stands out.
-_HEAD_GAIN = 0.7
+# Much larger (fresh logits of standard deviation 4 to 10, as He's gain gives), and slices start on softplus' dead side;
+# smaller, and more steps pass before any slice stands out: after 150 steps on made scenes the error was 2.1 dioptres
+# with 0.7 and 1.5 with 2, where always saying the mean gives 2.3.
+_HEAD_GAIN = 2.0
 
 
 class DffWild(FocusVolumeModel):
