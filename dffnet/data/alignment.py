@@ -61,11 +61,12 @@ def thin_lens_magnification(focus_distance_m: Tensor, focal_length_m: float) -> 
 def _interpolation(size: int, magnification: Tensor, shift_px: Tensor) -> Tensor:
     """Matrices (N, size, size) that sample one axis of each slice at c + M (x - c) + t for x = 0 .. size - 1."""
     centre = (size - 1) / 2
-    device = magnification.device
-    at = centre + magnification[:, None] * (torch.arange(size, device=device) - centre) + shift_px[:, None]
-    taps = at.detach().floor()[..., None] + torch.arange(-1, 3, device=device)
-    matrix = torch.zeros(len(at), size, size, device=device, dtype=at.dtype)
-    return matrix.scatter_add(2, taps.clamp(0, size - 1).long(), _keys(at[..., None] - taps))
+    pixels = torch.arange(size, device=magnification.device)
+    at = centre + magnification[:, None] * (pixels - centre) + shift_px[:, None]
+    taps = at.detach().floor()[..., None] + torch.arange(-1, 3, device=at.device)
+    nearest = torch.minimum(taps.clamp(min=0).long(), pixels[-1])
+    matrix = torch.zeros(at.shape[0], size, size, device=at.device, dtype=at.dtype)
+    return matrix.scatter_add(2, nearest, _keys(at[..., None] - taps))
 
 
 def _keys(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,20 +45,20 @@ class AlignmentNet(nn.Module):
         batch, slices, _, height, width = stack.shape
         magnification = stack.new_ones(batch * slices)
         shift = stack.new_zeros(batch * slices, 2)
-        size = stack.new_tensor([width, height])
         movable = (torch.arange(slices, device=stack.device) < slices - 1).repeat(batch)
         pyramid = self._pyramid(stack.flatten(0, 1) * 2.0 - 1.0)
         for level in reversed(range(LEVELS)):
             features = pyramid[level]
             stacked = features.reshape(batch, slices, *features.shape[1:])
             reference = stacked[:, -1:].expand_as(stacked).flatten(0, 1)
-            places = pixel_places(features.shape[-2:], size)
+            places = pixel_places(features.shape[-2:], (height, width), stack.device)
             at = magnification[:, None, None, None] * places + shift[:, None, None]
-            warped = F.grid_sample(features, 2.0 * at / size, padding_mode="border", align_corners=False)
+            grid = torch.stack([at[..., 0] / width, at[..., 1] / height], dim=-1) * 2.0  # borders at -1 and 1
+            warped = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
             step = 2.0**level  # pixels of the full image in one of this level
             flow = ((at - places) / step).permute(0, 3, 1, 2)
             votes = self.votes[level](torch.cat([warped, reference, flow], dim=1))
-            inside = (at.abs() <= size / 2).all(dim=-1)
+            inside = (grid.abs() <= 1.0).all(dim=-1)
             scale, move = fit_similarity(places, step * votes[:, :2].permute(0, 2, 3, 1), votes[:, 2], inside)
             magnification = magnification + torch.where(movable, scale, 0.0)
             shift = shift + torch.where(movable[:, None], move, 0.0)
@@ -68,19 +69,19 @@ class AlignmentNet(nn.Module):
         pyramid: list[Tensor] = []
         for level, layer in enumerate(self.features):
             if level:
-                size = [max(1, side // 2) for side in slices.shape[-2:]]
+                size = [(side + 1) // 2 for side in slices.shape[-2:]]
                 slices = F.interpolate(slices, size=size, mode="bilinear", align_corners=False)
             slices = layer(slices)
             pyramid.append(slices)
         return pyramid
 
 
-def pixel_places(shape: torch.Size | tuple[int, int], size: Tensor) -> Tensor:
-    """(h, w, 2) x and y of each pixel of an h x w level from the image's centre, in pixels of the full (W, H) image."""
-    h, w = shape
-    x = (torch.arange(w, device=size.device) + 0.5) / w - 0.5
-    y = (torch.arange(h, device=size.device) + 0.5) / h - 0.5
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) * size
+def pixel_places(shape: Sequence[int], full: Sequence[int], device: torch.device) -> Tensor:
+    """(h, w, 2) x and y of each pixel of an h x w level from the image's centre, in pixels of the full H x W image."""
+    (h, w), (height, width) = shape, full
+    x = ((torch.arange(w, device=device) + 0.5) / w - 0.5) * width
+    y = ((torch.arange(h, device=device) + 0.5) / h - 0.5) * height
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
 def fit_similarity(places: Tensor, displacements: Tensor, log_weights: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def moved_stack(slices: int, size: int, seed: int) -> tuple[torch.Tensor, torch.
 
 
 def test_a_similarity_is_found_exactly_from_its_displacements() -> None:
-    places = pixel_places((9, 12), torch.tensor([48.0, 36.0]))
+    places = pixel_places((9, 12), (36, 48), torch.device("cpu"))
     assert places[0, 0].tolist() == pytest.approx([-22.0, -16.0])  # a pixel of this level is 4 x 4 of the image
     scale, shift = torch.tensor([0.02, -0.01]), torch.tensor([[1.0, -2.0], [0.5, 0.0]])
     votes = scale[:, None, None, None] * places + shift[:, None, None]
