@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, ShardError
 from focalsim.sample import Sample
+from focalsim.shards.guarded import GuardedFile
 from focalsim.shards.schema import DATA_SETS, TEXT
-from focalsim.shards.validate import validate
+from focalsim.shards.validate import Header, validate
 
 # What h5py raises for a damaged file, depending on which of HDF5's functions met the damage.
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -45,19 +47,12 @@ class ShardReader:
             raise ShardError(f"{self.path}: no such file")
         if self.path.is_dir():
             raise ShardError(f"{self.path}: is a folder, expected one shard-*.h5 file")
+        header = self._header()
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
             raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
         self._pid = os.getpid()
-        try:
-            header = validate(self._file, str(self.path))
-        except ShardError:
-            self.close()
-            raise
-        except DAMAGE as error:
-            self.close()
-            raise ShardError(f"{self.path}: is damaged: {_reason(error)}") from None
         self._length = header.samples
         self.slices, self.height, self.width = header.dims
         self._config_json: str = header.attributes["config"]
@@ -67,6 +62,26 @@ class ShardReader:
         self.focalsim_version = header.attributes["focalsim_version"]
         self.license = header.attributes["license"]
         self.attribution = header.attributes["attribution"]
+
+    def _header(self) -> Header:
+        """Validate the file. Pixels are read from a second, faster handle, which never touches a string heap."""
+        try:
+            with self._guarded() as file:
+                return validate(file, str(self.path))
+        except ShardError:
+            raise
+        except DAMAGE as error:
+            raise ShardError(f"{self.path}: is damaged: {_reason(error)}") from None
+
+    @contextmanager
+    def _guarded(self) -> Iterator[Any]:
+        with GuardedFile(self.path) as guarded:
+            try:
+                file = h5py.File(guarded, "r")
+            except OSError as error:
+                raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
+            with file:
+                yield file
 
     @property
     def config(self) -> RenderConfig:
@@ -110,7 +125,12 @@ class ShardReader:
         if name not in self._columns:
             handle = self._handle()[name]
             try:
-                data = handle[()]
+                if handle.dtype.kind == "O":
+                    # Strings of any length lie in a heap, as those that other programs write may.
+                    with self._guarded() as file:
+                        data = file[name][()]
+                else:
+                    data = handle[()]
             except DAMAGE as error:
                 raise ShardError(
                     f"{self.path}: data set '{name}', samples 0 to {len(self) - 1} are damaged: {_reason(error)}"

@@ -6,6 +6,9 @@ Images are chunked one slice a chunk and maps one sample a chunk: either is read
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +83,16 @@ ATTRIBUTES: dict[str, tuple[type, str]] = {
     "license": (str, "license of the source"),
     "attribution": (str, "whom the source asks to be named"),
 }
+
+
+# Hex digest of the other attributes, because HDF5 keeps no checksum of strings; shards of old may lack it.
+ATTRIBUTES_SHA256 = "attributes_sha256"
+
+
+def attributes_sha256(attributes: Mapping[str, Any]) -> str:
+    """sha256 over the attributes of :data:`ATTRIBUTES` as sorted JSON in UTF-8, ASCII-escaped."""
+    plain = {name: attributes[name] if kind is str else int(attributes[name]) for name, (kind, _) in ATTRIBUTES.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def markdown_table() -> str:

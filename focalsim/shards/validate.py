@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import h5py
 import numpy as np
 
 from focalsim.errors import ShardError
-from focalsim.shards.schema import ATTRIBUTES, DATA_SETS, SCHEMA_VERSION, TEXT, DataSet, Dims
+from focalsim.shards.schema import (
+    ATTRIBUTES,
+    ATTRIBUTES_SHA256,
+    DATA_SETS,
+    SCHEMA_VERSION,
+    TEXT,
+    DataSet,
+    Dims,
+    attributes_sha256,
+)
 
 # Filters that every h5py has; anything else needs a plugin, which is code loaded because a file asks for it.
 _PLAIN_FILTERS = {
@@ -18,6 +29,10 @@ _PLAIN_FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
     h5py.h5z.FILTER_LZF,
 }
+
+
+_CODECS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF}
+_MAX_RATIO = 1100  # deflate cannot shrink by more than 1032
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,7 @@ def validate(file: Any, origin: str) -> Header:
         raise ShardError(
             f"{origin}: attribute 'reference_slice' must lie in 0..{dims[0] - 1}, got {attributes['reference_slice']}"
         )
+    _check_digest(file, attributes, origin)
     return Header(attributes, n, dims)
 
 
@@ -72,6 +88,12 @@ def _read_attributes(file: Any, origin: str) -> dict[str, Any]:
             raise ShardError(f"{origin}: attribute '{name}' must be {kind.__name__}, got {type(value).__name__}")
         attributes[name] = value
     return attributes
+
+
+def _check_digest(file: Any, attributes: dict[str, Any], origin: str) -> None:
+    stored = file.attrs.get(ATTRIBUTES_SHA256)
+    if stored is not None and stored != attributes_sha256(attributes).encode():
+        raise ShardError(f"{origin}: the attributes are damaged or have been changed: their sha256 does not fit")
 
 
 def _check_version(version: Any, origin: str) -> None:
@@ -108,9 +130,51 @@ def _check_storage(stored: Any, name: str, origin: str) -> None:
             filter_name = label.decode("ascii", "replace")
             raise ShardError(f"{origin}: data set '{name}' uses filter {code} {filter_name}, which needs a plugin")
     if stored.chunks is not None:
-        grid = -(-np.array(stored.shape) // np.array(stored.chunks))
-        expected, written = int(np.prod(grid)), stored.id.get_num_chunks()
-    else:
-        expected, written = 1, int(stored.id.get_storage_size() > 0)
-    if written < expected:
-        raise ShardError(f"{origin}: data set '{name}' holds {written} of {expected} chunks: it is not complete")
+        _check_chunks(stored, name, origin)
+    elif stored.id.get_storage_size() < stored.size * stored.id.get_type().get_size():
+        raise ShardError(f"{origin}: data set '{name}' claims more data than the file holds: shape {stored.shape}")
+
+
+def _check_chunks(stored: Any, name: str, origin: str) -> None:
+    """Every chunk of the grid is there, once, whole, checked, and inside the file: HDF5 looks at none of this.
+
+    A chunk that it does not find reads as zeros, and one of a forged size is allocated before it is read.
+    """
+    properties = stored.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    # Codecs may be skipped for single chunks, which do not shrink; the checksum may not.
+    codec = sum(1 << i for i, code in enumerate(filters) if code != h5py.h5z.FILTER_FLETCHER32)
+    shrinks = _MAX_RATIO if set(filters) & _CODECS else 1
+    file_bytes = stored.file.id.get_filesize()
+    chunk_bytes = math.prod(stored.chunks) * stored.id.get_type().get_size()
+    largest = chunk_bytes + chunk_bytes // 8 + 1024  # filters add a checksum, and some bytes to noise
+    found: list[tuple[int, ...]] = []
+    sound = True
+
+    def visit(chunk: Any) -> None:
+        nonlocal sound
+        found.append(tuple(chunk.chunk_offset))
+        sound &= chunk.filter_mask & ~codec == 0
+        sound &= chunk_bytes <= chunk.size * shrinks and chunk.size <= largest
+        sound &= chunk.byte_offset is not None and 0 <= chunk.byte_offset <= file_bytes - chunk.size
+
+    stored.id.chunk_iter(visit)
+    steps = [range(0, size, step) for size, step in zip(stored.shape, stored.chunks, strict=True)]
+    grid = math.prod(map(len, steps))
+    if len(found) != grid:
+        raise ShardError(f"{origin}: data set '{name}' holds {len(found)} of {grid} chunks: it is not complete")
+    sound &= set(found) == set(product(*steps)) and all(_is_found(stored, place) for place in found)
+    if not sound:
+        raise ShardError(f"{origin}: data set '{name}' is damaged: its chunks are not those of its shape")
+
+
+def _is_found(stored: Any, place: tuple[int, ...]) -> bool:
+    """Whether HDF5 finds the chunk by its place, as reading does: the index may list it under a wrong key."""
+    try:
+        # Looks the chunk up, and then refuses to read it into nothing.
+        stored.id.read_direct_chunk(place, out=bytearray(0))
+    except ValueError:
+        return True
+    except RuntimeError:
+        return False
+    return False

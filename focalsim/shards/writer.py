@@ -13,7 +13,7 @@ import numpy as np
 from focalsim.errors import OutputError
 from focalsim.sample import Sample
 from focalsim.shards.files import ForgivingFile, commit, partial_path
-from focalsim.shards.schema import ATTRIBUTES, DATA_SETS, TEXT, DataSet, Dims
+from focalsim.shards.schema import ATTRIBUTES, ATTRIBUTES_SHA256, DATA_SETS, TEXT, DataSet, Dims, attributes_sha256
 
 # A fixed range of file versions (HDF5 1.8 and later read it), so that the bytes follow no library's default.
 _LIBVER = ("v108", "v108")
@@ -49,6 +49,8 @@ class ShardWriter:
             for name, (kind, _) in ATTRIBUTES.items():
                 value = self._attributes[name]
                 self._file.attrs[name] = np.int64(value) if kind is int else value
+            # Of fixed length, so that it lies in the object header, which has a checksum.
+            self._file.attrs[ATTRIBUTES_SHA256] = np.bytes_(attributes_sha256(self._attributes))
         except BaseException:
             partial_path(self.path).unlink(missing_ok=True)
             raise
