@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from focalsim.calibrate.target import Target
 
 _SEARCH_SIZES_PX = (1600, 800, 400)  # longer side
+_LEAST_CORNERS = 6  # of a ChArUco board
 _CELL_PX = 64  # a dot's cell is measured at no more than this
 _CENTROID_STEPS = 4
 _SADDLE_WINDOW = {"chessboard": 0.35, "charuco": 0.17}  # half width in spacings, clear of the markers
@@ -40,10 +41,15 @@ def find_target(gray: NDArray[np.uint8], target: Target) -> Points | None:
 
 
 def _charuco(image: NDArray[np.uint8], target: Target) -> Points | None:
+    """The corners between the markers that can be read; in a blurred photo, where none can, a chessboard's."""
     corners, ids, _, _ = cv2.aruco.CharucoDetector(target.charuco_board()).detectBoard(image)
-    if ids is None or len(ids) < 6:
-        return None
-    return np.ravel(ids).astype(np.intp), _complex(corners)
+    if ids is None or len(ids) < _LEAST_CORNERS:
+        return _grid(image, target)
+    index, places = np.ravel(ids).astype(np.intp), _complex(corners)
+    # Numbered as a chessboard is, by the picture's top left, so that both ways agree on a board held upside down.
+    ideal = target.points()[index]
+    turn = np.vdot(ideal - ideal.mean(), places - places.mean())
+    return (len(target.points()) - 1 - index if turn.real + turn.imag < 0 else index), places
 
 
 def _grid(image: NDArray[np.uint8], target: Target) -> Points | None:

@@ -20,7 +20,7 @@ from focalsim.errors import SourceError
 
 _LEAST_CAPTURES = 3
 _LEAST_POINTS = 6
-_MISFIT = 0.03  # of the target's spacing: beyond it, points are swapped or the camera was moved
+_MISFIT = 0.015  # of the target's spacing: beyond it, points are misplaced or the camera was moved
 
 _T = TypeVar("_T")
 
@@ -83,7 +83,7 @@ def _by_target(captures: CaptureSet, target: Target) -> Registration:
         scale = abs(a[k]) * px_per_spacing
         if rms[k] > _MISFIT * scale:
             failed[captures.paths[n].name] = (
-                f"its points do not fit the others' ({rms[k]:.1f} px): was the camera moved?"
+                f"its points do not fit the others' (by {rms[k]:.1f} px): too blurred, or the camera was moved"
             )
         else:
             _set(result, n, scale, a[k], a[k] * centre + b[k] - _image_centre(captures))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Complex = NDArray[np.complex128]
 _ROUNDS = 5
+_LEAST_SHARED = 4
+_UNSEEN = complex(np.nan, np.nan)
 _GROSS = 6.0  # a point this many median residuals off is misplaced, not noisy
 
 
@@ -30,26 +32,29 @@ def common_geometry(
 ) -> tuple[Complex, Complex, Complex, NDArray[np.float64]]:
     """One geometry (count,) whose similar copies all captures show, their a and b (N,), and the residuals' rms (N,).
 
-    Capture n shows the points ``index[n]`` at ``places[n]``. Unseen points are NaN. The geometry is the mean of all
-    captures brought back, in the place and size of the one that shows the most points.
+    Capture n shows the points ``index[n]`` at ``places[n]``. Unseen points are NaN. The geometry is the median of all
+    captures brought back, in the place and size of the one that shows the most points. A residual is infinite where
+    a capture shares too few points with the others.
     """
     n = len(index)
     a, b = np.ones(n, np.complex128), np.zeros(n, np.complex128)
     rms = np.zeros(n)
     first = int(np.argmax([len(i) for i in index]))
-    geometry = np.full(count, np.nan, np.complex128)
+    geometry = np.full(count, _UNSEEN)
     geometry[index[first]] = places[first]
     for _ in range(_ROUNDS):
-        total, seen = np.zeros(count, np.complex128), np.zeros(count)
+        back = np.full((n, count), _UNSEEN)
         for k in range(n):
             known = ~np.isnan(geometry[index[k]])
+            if known.sum() < _LEAST_SHARED:  # it may share more in the next round, else it stays unfitted
+                rms[k] = np.inf
+                continue
             a[k], b[k], rms[k] = fit_similarity(geometry[index[k]][known], places[k][known])
-            total[index[k]] += (places[k] - b[k]) / a[k]
-            seen[index[k]] += 1
-        with np.errstate(invalid="ignore"):
-            geometry = np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
-        # Averaging lets place and size drift a little; that of the first capture holds them.
-        geometry = a[first] * geometry + b[first]
+            back[k, index[k]] = (places[k] - b[k]) / a[k]
+        seen = ~np.isnan(back).all(axis=0)
+        middle = np.nanmedian(back.real[:, seen], axis=0) + 1j * np.nanmedian(back.imag[:, seen], axis=0)
+        # Place and size would drift a little; those of the first capture hold them.
+        geometry[seen] = a[first] * middle + b[first]
     return geometry, a, b, rms
 
 

@@ -79,3 +79,17 @@ def test_nothing_is_found_where_there_is_nothing():
 def test_boards_that_cannot_be():
     with pytest.raises(ConfigError, match="board of 2x6"):
         Target("circles", 2, 6)
+
+
+def test_a_blurred_charuco_board_is_numbered_like_a_sharp_one():
+    """The markers are lost by a blur of a fifth of a square, and the board is upside down: the corners agree anyway."""
+    target = Target("charuco", 9, 6)
+    sharp = np.ascontiguousarray(np.rot90(target_image(target, 60), 2))
+    offset = np.arange(13) - 6
+    disc = (np.hypot(offset[:, None], offset) <= 6).astype(float)
+    blurred = cv2.filter2D(sharp, -1, disc / disc.sum())
+    (index, places), (index_blurred, places_blurred) = (find_target(photo, target) for photo in (sharp, blurred))
+    assert len(index) == len(index_blurred) == 40
+    at = dict(zip(index, places, strict=True))
+    difference = [abs(at[i] - place) for i, place in zip(index_blurred, places_blurred, strict=True)]
+    assert max(difference) < 0.5
