@@ -78,8 +78,8 @@ def test_fresh_logits_are_small_but_not_nothing() -> None:
     stack, _ = stack_of(5, 64, 64)
     fresh = DffWild().train()
     for logits in fresh.logits(stack.transpose(1, 2) * 2 - 1):
-        assert 0.2 < logits.std() < 2.0
-        assert (logits < -4.0).float().mean() < 0.03  # softplus' dead side
+        assert 0.5 < logits.std() < 4.0
+        assert (logits < -4.0).float().mean() < 0.1  # softplus' dead side
 
 
 def test_unit_of_the_focus_positions_is_the_unit_of_the_depth(model: DffWild) -> None:
