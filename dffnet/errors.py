@@ -2,6 +2,7 @@
 
 FocalsimError
 ├── CheckpointError (OSError)       a checkpoint that is damaged, foreign or from a newer schema
+├── ExportError     (RuntimeError)  a model that cannot be written for another runtime
 ├── PhotoError      (OSError)       a folder of photos that is no focal stack
 └── TrainingError   (RuntimeError)  a training run that cannot go on
 """
@@ -13,6 +14,10 @@ from focalsim.errors import FocalsimError
 
 class CheckpointError(FocalsimError, OSError):
     """A checkpoint that is missing, damaged, foreign, or written by a newer schema."""
+
+
+class ExportError(FocalsimError, RuntimeError):
+    """An export that cannot be made here."""
 
 
 class PhotoError(FocalsimError, OSError):

@@ -9,7 +9,7 @@ import click
 from focalsim import __version__
 from focalsim.errors import FocalsimError
 
-_COMMANDS = ("train", "eval", "predict")
+_COMMANDS = ("train", "eval", "predict", "export")
 
 
 class LazyGroup(click.Group):

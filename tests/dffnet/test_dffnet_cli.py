@@ -217,7 +217,7 @@ def test_wrong_usage_exits_with_2(args: list[str]) -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("train", "eval", "predict"):
+    for command in ("train", "eval", "predict", "export"):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert all(line.strip() != "" for line in result.output.splitlines()[:1])

@@ -1,0 +1,39 @@
+"""``dffnet export``: a checkpoint as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt
+from focalsim.errors import OutputError
+
+
+@click.command("export")
+@checkpoint_arg
+@click.option("--out", type=PATH, required=True, metavar="FILE", help="The ONNX file.")
+@overwrite_opt
+def command(checkpoint: Path, out: Path, overwrite: bool) -> None:
+    """Write the network of a checkpoint as an ONNX file, for any number of slices, height and width.
+
+    \b
+    stack             batch x slices x 3 x height x width, far to near, sRGB in 0 to 1
+    focus_distance_m  batch x slices, metres
+    depth_m           batch x height x width, metres, as the nearest slice sees it
+    confidence        batch x height x width, 0 to 1
+    all_in_focus      batch x 3 x height x width, sRGB in 0 to 1
+
+    Slices must be aligned as they were in training (see --align there); models that align do so inside.
+    """
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder, expected the name of a file")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; use --overwrite to replace it")
+
+    from dffnet.engine.export import export_onnx
+    from dffnet.output import write_files
+
+    content = export_onnx(checkpoint)
+    write_files(out.parent, {out.name: content})
+    click.echo(f"{out}  {len(content) / 2**20:.1f} MiB")
