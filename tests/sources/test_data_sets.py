@@ -305,3 +305,38 @@ def test_a_forced_format_that_is_not_there(tmp_path):
             open_source(tmp_path, source_format=name)
         with pytest.raises(SourceError, match="no frame found"):
             open_source(tmp_path / "a.png", source_format=name)
+
+
+def test_the_real_motorcycle_laid_out_as_middlebury_publishes_it(rgbd, tmp_path):
+    """Its disparity in pixels, and its depth in metres as computed by others."""
+    real = rgbd / "motorcycle"
+    disparity = np.load(real / "motorcycle_disp.npz")
+    disparity = disparity[disparity.files[0]]
+    scene = tmp_path / "Motorcycle"
+    scene.mkdir()
+    (scene / "im0.png").write_bytes((real / "motorcycle_left.png").read_bytes())
+    pfm(scene / "disp0.pfm", disparity)
+    (scene / "calib.txt").write_text(
+        "cam0=[994.978 0 311.193; 0 994.978 254.877; 0 0 1]\ncam1=[994.978 0 342.279; 0 994.978 254.877; 0 0 1]\n"
+        "doffs=31.086\nbaseline=193.001\nwidth=741\nheight=500\nndisp=64\n"
+    )
+    expected = np.load(real / "motorcycle_depth_m.npz")
+    expected = expected[expected.files[0]]
+    read = load(open_source(tmp_path))
+    np.testing.assert_array_equal(read.valid, np.isfinite(expected))
+    np.testing.assert_allclose(read.depth_m[read.valid], expected[read.valid], rtol=1e-4)
+
+
+def test_real_frames_laid_out_as_tum_publishes_them(rgbd, tmp_path):
+    real = rgbd / "icl_nuim_synth"
+    for kind, name in (("rgb", "color"), ("depth", "depth")):
+        (tmp_path / kind).mkdir()
+        for n in (1, 2):
+            (tmp_path / f"{kind}/{n}.png").write_bytes((real / f"{name}_{n}.png").read_bytes())
+        (tmp_path / f"{kind}.txt").write_text("".join(f"{n}.0 {kind}/{n}.png\n" for n in (1, 2)))
+    source = open_source(tmp_path)
+    assert (source.format, len(source)) == ("tum", 2)
+    folder = open_source(real, depth_scale=5000)
+    for n in (0, 1):
+        np.testing.assert_array_equal(load(source, n).depth_m, load(folder, n).depth_m)
+        np.testing.assert_array_equal(load(source, n).rgb_linear, load(folder, n).rgb_linear)
