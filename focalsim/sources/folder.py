@@ -38,7 +38,7 @@ class FolderSource(FileSource):
         self._pairs = pair_files(path)
         self._intrinsics = find_intrinsics(path)
         self.name = path.resolve().name
-        self.license = _quoted_licence(path)
+        self.license = quoted_licence(path)
         self.attribution = f"RGB-D frames of the folder {self.name}"
         if depth_scale is None and any(pair.depth.suffix.lower() in _UNIT_SUFFIXES for pair in self._pairs):
             self.depth_assumption = f"depth of whole numbers is read as {UNITS_PER_METRE:g} units per metre"
@@ -93,7 +93,7 @@ def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
-def _quoted_licence(folder: Path) -> str:
+def quoted_licence(folder: Path) -> str:
     """The first two lines with text of the folder's licence file, or "unknown"."""
     for path in sorted(folder.glob("LICEN[CS]E*")):
         lines = [" ".join(line.split()) for line in path.read_text("utf-8", errors="replace").splitlines()]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.errors import FrameError, SourceError
+from focalsim.sources.folder import quoted_licence
 from focalsim.sources.frames import Frame, FramesSource
 from focalsim.sources.image_files import read_stored
 from focalsim.sources.pairing import pair_files
@@ -33,10 +34,10 @@ class MonoDepthSource(FramesSource):
 
     format = "mono"
     description = "photos with relative depth and a declared range in depth_range.txt"
-    license = "unknown"
 
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         super().__init__(path, depth_scale)
+        self.license = quoted_licence(path)
         self.attribution = f"photos of the folder {self.name}, depth estimated"
         self._near_m, self._far_m, self._inverse = _declared(path / _RANGE)
         kind = "inverse depth" if self._inverse else "depth"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from focalsim.errors import SourceError
 from focalsim.scene import Intrinsics
+from focalsim.sources.folder import quoted_licence
 from focalsim.sources.frames import Frame, FramesSource
 from focalsim.sources.image_files import read_depth
 from focalsim.sources.intrinsics import find_intrinsics
@@ -24,6 +25,11 @@ from focalsim.sources.intrinsics import find_intrinsics
 _UNITS_PER_METRE = 5000.0
 _LARGEST_GAP_S = 0.02
 _PAIRS = ("associations.txt", "associated.txt", "association.txt")
+_TUM = (
+    "TUM RGB-D: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
+    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012"
+)
+_FREIBURG_NAME = re.compile(r"freiburg([123])")
 # The calibrations that the TUM tools' page gives for its three cameras.
 _FREIBURG = {
     "1": Intrinsics(517.3, 516.5, 318.6, 255.3),
@@ -38,14 +44,14 @@ class TumSource(FramesSource):
     format = "tum"
     description = "TUM RGB-D recordings: folders with rgb.txt and depth.txt, or associations.txt"
     takes_depth_scale = True
-    license = "CC BY 4.0 (TUM's recordings)"
-    attribution = (
-        "TUM RGB-D: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
-        "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012"
-    )
 
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         super().__init__(path, depth_scale)
+        # Others have taken over the layout; TUM's own recordings are known by their names.
+        if any(_FREIBURG_NAME.search(frame.colour.as_posix()) for frame in self._frames):
+            self.license, self.attribution = "CC BY 4.0", _TUM
+        else:
+            self.license, self.attribution = quoted_licence(path), f"RGB-D recording {self.name}"
         if depth_scale is None:
             self.depth_assumption = f"depth is read as {_UNITS_PER_METRE:g} units per metre, as TUM stores it"
 
@@ -63,7 +69,7 @@ class TumSource(FramesSource):
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
         folder = frame.colour.parent.parent
-        camera = re.search(r"freiburg([123])", folder.as_posix())
+        camera = _FREIBURG_NAME.search(folder.as_posix())
         return _FREIBURG[camera[1]] if camera else find_intrinsics(folder)
 
 

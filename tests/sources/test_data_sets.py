@@ -247,6 +247,7 @@ def test_times_are_paired_once_and_by_nearness(tmp_path):
     """1.033 is 0.017 from 1.050 and 1.066 is 0.016: the nearer gets it; 1.500 is alone."""
     tum(tmp_path)
     source = open_source(tmp_path)
+    assert source.license == "unknown"  # laid out alike, but not known to be TUM's
     pairs = [(f.colour.name, f.depth.name) for f in source._frames]
     assert pairs == [("1.000.png", "1.005.png"), ("1.066.png", "1.050.png")]
 
@@ -256,6 +257,7 @@ def test_the_recordings_of_freiburg_have_their_camera(tmp_path):
     folder.mkdir()
     tum(folder)
     assert load(open_source(folder)).intrinsics.fx_px == 535.4
+    assert open_source(folder).license == "CC BY 4.0"
     assert load(open_source(tmp_path)).intrinsics.fx_px == 535.4  # a folder of recordings
 
 
