@@ -22,7 +22,8 @@ def align_stack(images: Tensor, magnification: Tensor, shift_px: Tensor) -> Tens
     # Scale and shift leave the axes apart: one matrix per slice and axis does the whole warp.
     rows = _interpolation(height, magnification, shift_px[:, 1])
     columns = _interpolation(width, magnification, shift_px[:, 0])
-    warped = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
+    with torch.autocast(images.device.type, enabled=False):  # half precision would be 8 bits and less of an image
+        warped = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
     return warped.clamp(0.0, 1.0)
 
 

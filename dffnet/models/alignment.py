@@ -54,7 +54,7 @@ class AlignmentNet(nn.Module):
             places = pixel_places(features.shape[-2:], (height, width), stack.device)
             at = magnification[:, None, None, None] * places + shift[:, None, None]
             grid = torch.stack([at[..., 0] / width, at[..., 1] / height], dim=-1) * 2.0  # borders at -1 and 1
-            warped = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+            warped = F.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)
             step = 2.0**level  # pixels of the full image in one of this level
             flow = ((at - places) / step).permute(0, 3, 1, 2)
             votes = self.votes[level](torch.cat([warped, reference, flow], dim=1))

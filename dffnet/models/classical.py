@@ -52,7 +52,7 @@ class Classical(DepthFromFocusModel):
     def _sharpest(self, measure: Tensor, stack: Tensor) -> Tensor:
         """Luma (B, 1, H, W) of the slices weighed by their measure: edges without blur."""
         weights = (self.power * (measure + 1e-6).log()).softmax(dim=1)
-        image = torch.einsum("bnhw,bnchw->bchw", weights, stack.float())
+        image = (weights[:, :, None] * stack.float()).sum(dim=1)
         return (image * image.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 

@@ -130,3 +130,21 @@ def test_every_model_keeps_the_interface(name: str) -> None:
         output = build_model(name).eval()(stack, positions)
     assert output.depth.shape == output.confidence.shape == (2, 33, 40)
     assert output.depth.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_mixed_precision_keeps_images_depth_and_loss_in_float32(name: str) -> None:
+    torch.manual_seed(0)
+    stack, positions = stack_of(3, 64, 64, batch=2)
+    model = build_model(name).eval()
+    with torch.no_grad():
+        exact = model(stack, positions)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(stack, positions)
+            image = output.all_in_focus()
+    assert output.depth.dtype == output.confidence.dtype == output.stack.dtype == image.dtype == torch.float32
+    # The image is an average of slices that were not rounded to 8 bits of mantissa.
+    weights = output.logits[-1].float().softmax(dim=1)[:, :, None]
+    torch.testing.assert_close(image, (weights * output.stack).sum(dim=1), atol=1e-6, rtol=0)
+    assert (output.depth - exact.depth).abs().mean() < 0.5
+    assert (output.stack - exact.stack).abs().mean() < 5e-3
