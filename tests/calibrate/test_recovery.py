@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import SPACING_M, TARGET_M
 
 from focalsim.camera import load_profile
 from focalsim.cli import main
 
 LENS = ["--focal-length-mm", 4.4, "--f-number", 1.7, "--sensor-width-mm", 5.6448]
 SENSOR = ["--sensor-size", "4032x3024"]
-SCALE = ["--spacing-mm", SPACING_M * 1e3, "--target-distance", TARGET_M]
+SCALE = ["--spacing-mm", 20, "--target-distance", 0.35]  # as in the fixture
 
 
 def calibrate(*args):
@@ -123,3 +122,14 @@ def test_breathing_of_a_real_stack_without_a_target(tmp_path):
     assert profile.principal_point_x_mean_px == 0
     assert profile.sources["principal_point_x_mean_px"] == "assumed"
     assert max(profile.principal_point_x_std_px, profile.principal_point_y_std_px) < 1.5
+
+
+def test_focus_at_infinity_is_a_focus_distance(shoot, tmp_path):
+    """Phones write infinity for far scenes: 1/s is 0 there, and the fit stays a fit (here of a mislabelled metre)."""
+    shot = shoot(5, (504, 378))
+    table = tmp_path / "d.csv"
+    table.write_text(shot.table.read_text().replace(",1\n", ",inf\n"))
+    out = tmp_path / "phone.toml"
+    text = calibrate(shot.folder, "--out", out, "--distances", table, *LENS, *SENSOR, *SCALE)
+    assert "inf" in text
+    assert load_profile(str(out)).fov_error_slope_m < 0
