@@ -87,6 +87,13 @@ workers_opt = click.option(
     type=click.IntRange(min=1),
     help="Processes that render; the result does not depend on it. [default: the CPUs available]",
 )
+depth_scale_opt = click.option(
+    "--depth-scale",
+    type=float,
+    metavar="UNITS",
+    help="Stored depth units per metre, where SOURCE does not say.",
+)
+textures_opt = click.option("--textures", type=PATH, help="Folder of photos to texture made scenes with.")
 depth_opt = click.option(
     "--depth",
     type=click.Choice(DEPTH_POLICIES),

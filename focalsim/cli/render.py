@@ -27,16 +27,11 @@ from focalsim.cli import options as opt
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 @click.option("--resume", is_flag=True, help="Finish a bundle that an earlier run has begun.")
 @click.option("--source-format", metavar="NAME", help="Kind of SOURCE. [default: detected]")
-@click.option(
-    "--depth-scale",
-    type=float,
-    metavar="UNITS",
-    help="Stored depth units per metre, where SOURCE does not say.",
-)
+@opt.depth_scale_opt
 @opt.depth_opt
 @opt.max_holes_opt
 @opt.match_fov_opt
-@click.option("--textures", type=opt.PATH, help="Folder of photos to texture made scenes with.")
+@opt.textures_opt
 def render(source: Path | None, **given: Any) -> None:
     """Render focal stacks from SOURCE, or from made-up scenes.
 
