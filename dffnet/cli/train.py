@@ -64,7 +64,7 @@ def command(
     from dffnet.engine.train import default_workers, is_main_process, train
     from dffnet.models import check_trainable
 
-    check_trainable(config.model, config.align)
+    check_trainable(config.model, align=config.align, loss=config.loss)
 
     workers = default_workers() if workers is None else workers
     result = train(shards, out, config, workers=workers, devices=devices, resume=resume)

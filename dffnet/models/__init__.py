@@ -37,8 +37,8 @@ def build_model(name: str, options: dict[str, Any] | None = None) -> DepthFromFo
         raise ConfigError(f"model {name!r} cannot be built with {options}: {error}") from None
 
 
-def check_trainable(name: str, align: str) -> None:
-    """Raise ConfigError for the name of a model that has nothing to learn, or nothing to align from such data."""
+def check_trainable(name: str, *, align: str, loss: str) -> None:
+    """Raise ConfigError where model, alignment of the data and loss cannot go together, before anything is written."""
     if name not in MODELS:
         return  # build_model says so
     model = build_model(name)
@@ -46,3 +46,5 @@ def check_trainable(name: str, align: str) -> None:
         raise ConfigError(f"model {name!r} has nothing to learn: use its name in place of a checkpoint")
     if model.aligns and align == "metadata":
         raise ConfigError(f"model {name!r} aligns slices itself: train it with --align thin-lens or --align none")
+    if not model.aligns and "alignment" in loss.split("+"):
+        raise ConfigError(f"loss {loss!r} needs a model that aligns, such as 'dff-wild-e2e', not {name!r}")

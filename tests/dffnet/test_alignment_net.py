@@ -132,8 +132,10 @@ def test_depth_alone_teaches_the_alignment_too() -> None:
     assert without == []
 
 
-def test_training_it_on_aligned_slices_is_refused() -> None:
+def test_what_cannot_be_trained_is_refused_before_it_starts() -> None:
     with pytest.raises(ConfigError, match="train it with --align thin-lens"):
-        check_trainable("dff-wild-e2e", "metadata")
-    check_trainable("dff-wild-e2e", "thin-lens")
-    check_trainable("dff-wild", "metadata")
+        check_trainable("dff-wild-e2e", align="metadata", loss="alignment")
+    with pytest.raises(ConfigError, match="needs a model that aligns, such as 'dff-wild-e2e', not 'dff-wild'"):
+        check_trainable("dff-wild", align="none", loss="multi-scale-mse+alignment")
+    check_trainable("dff-wild-e2e", align="thin-lens", loss="multi-scale-mse+alignment")
+    check_trainable("dff-wild", align="metadata", loss="multi-scale-mse+all-in-focus")

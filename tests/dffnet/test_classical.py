@@ -110,6 +110,6 @@ def test_names_stand_for_models_that_need_no_training_alone() -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         load_model(Path("nothing"))
     with pytest.raises(ConfigError, match="'classical' has nothing to learn"):
-        check_trainable("classical", "metadata")
+        check_trainable("classical", align="metadata", loss="multi-scale-mse")
     with pytest.raises(ConfigError, match="must be positive"):
         build_model("classical", {"radius": 0})
