@@ -5,7 +5,7 @@ BIN := .venv/bin
 DATA ?= ../shared
 DEMO := demo
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-learn clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,9 @@ lint: $(BIN)/.installed
 bench: $(BIN)/.installed
 	$(BIN)/python benchmarks/fidelity.py $(DATA)/truth
 	$(BIN)/python benchmarks/render.py $(DATA)/data/rgbd
+
+bench-learn: $(BIN)/.installed
+	$(BIN)/python benchmarks/learn.py $(DATA)/truth
 
 clean:
 	rm -rf .venv build dist *.egg-info $(DEMO)
