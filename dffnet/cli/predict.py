@@ -9,7 +9,7 @@ import click
 from dffnet.cli.options import PATH, Distances, checkpoint_arg, overwrite_opt, refuse_existing
 from dffnet.config import ALIGNMENTS
 
-_OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "confidence.png")
+_OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "confidence.png", "all_in_focus.png")
 
 
 @click.command("predict")
@@ -20,6 +20,7 @@ _OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "conf
 @click.option("--focal-length", type=float, metavar="M", help="Focal length in metres, to undo breathing.")
 @click.option("--align", type=click.Choice(ALIGNMENTS), default="metadata", show_default=True, help="Undo breathing.")
 @click.option("--max-size", type=click.IntRange(min=32), default=1024, show_default=True, help="Longer side, px.")
+@click.option("--aligned-out", type=PATH, metavar="DIR", help="Folder for the aligned photos and an animation of them.")
 @overwrite_opt
 def command(
     checkpoint: Path,
@@ -29,6 +30,7 @@ def command(
     focal_length: float | None,
     align: str,
     max_size: int,
+    aligned_out: Path | None,
     overwrite: bool,
 ) -> None:
     """Find the depth of a focal stack of photos, as the photo of nearest focus sees it.
@@ -37,18 +39,21 @@ def command(
     may lie focal_length.txt), or from names that end in metres, as _0.25.jpg. Larger photos are reduced to --max-size.
 
     With a focal length, the change of image scale with focus is undone as a thin lens has it; without one, or
-    with --align none, photos are taken as aligned.
+    with --align none, photos are taken as aligned. A model that aligns (dff-wild-e2e) then does the rest.
 
     \b
     depth.npy         metres, float32
     depth.png         millimetres, 16 bit
     depth_color.png   a picture with a scale
     confidence.npy    0 to 1; confidence.png 0 to 255
+    all_in_focus.png  the photos merged, each where it is sharp
     """
     refuse_existing(out, _OUTPUTS, overwrite)
+    if aligned_out is not None:
+        refuse_existing(aligned_out, ("aligned.gif",), overwrite)
 
     from dffnet.data.photos import read_photos
-    from dffnet.engine.predict import PNG_MAX, predict_photos, write_prediction
+    from dffnet.engine.predict import PNG_MAX, predict_photos, write_aligned, write_prediction
     from dffnet.engine.predictor import Predictor
 
     photos = read_photos(folder, focus_distances_m=focus_distances, max_size_px=max_size)
@@ -58,10 +63,13 @@ def command(
     known = focal_length if focal_length is not None else photos.focal_length_m
     if align != "none" and known is None:
         click.echo("no focal length known: the photos are taken as aligned", err=True)
-    depth_m, confidence = predict_photos(
+    prediction, aligned = predict_photos(
         Predictor(checkpoint), photos, focal_length_m=known if align != "none" else None
     )
-    clipped = write_prediction(out, depth_m, confidence)
+    depth_m = prediction.depth_m
+    clipped = write_prediction(out, prediction)
+    if aligned_out is not None:
+        write_aligned(aligned_out, photos, aligned)
     if clipped:
         share = 100 * clipped / depth_m.size
         click.echo(f"depth.png: {share:.3g} % of the pixels are beyond {PNG_MAX / 1000} m and clipped", err=True)

@@ -94,6 +94,36 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
     assert cv2.imread(str(tmp_path / "depth/confidence.png"), cv2.IMREAD_UNCHANGED).shape == (64, 64)
 
 
+def test_aligned_photos_and_the_all_in_focus_image_are_written(tmp_path: Path) -> None:
+    """Photos that breathe as an ideal lens has it come out aligned: each point stays where it is in the nearest one."""
+    focus_m, focal_length_m, size = (1.0, 0.2, 0.1), 0.02, 96
+    texture = cv2.GaussianBlur(np.random.default_rng(0).random((size, size, 3)).astype(np.float32), (0, 0), 2.0)
+    texture = (255 * (texture - texture.min()) / np.ptp(texture)).astype(np.uint8)
+    inverse_v = 1 / focal_length_m - 1 / np.array(focus_m)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for s, m in zip(focus_m, inverse_v.min() / inverse_v, strict=True):
+        c = (size - 1) / 2
+        move = np.array([[m, 0, (1 - m) * c], [0, m, (1 - m) * c]])
+        photo = cv2.warpAffine(texture, move, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        assert cv2.imwrite(str(folder / f"photo_{s:.2f}.png"), photo)
+    aligned = tmp_path / "aligned"
+    options = ("--out", tmp_path / "out", "--focal-length", focal_length_m, "--aligned-out", aligned)
+    result = run("predict", "classical", folder, *options)
+    assert result.exit_code == 0, result.output
+    slices = [cv2.imread(str(aligned / f"slice_{k:02d}.png")).astype(float) for k in range(3)]
+    inner = (slice(12, -12), slice(12, -12))
+    before = cv2.imread(str(folder / "photo_1.00.png")).astype(float) - texture
+    for slice_ in slices:
+        assert np.abs(slice_ - texture)[inner].mean() < 0.1 * np.abs(before)[inner].mean()
+    merged = cv2.imread(str(tmp_path / "out/all_in_focus.png")).astype(float)
+    assert np.abs(merged - texture)[inner].mean() < 0.1 * np.abs(before)[inner].mean()
+    done, animation = cv2.imreadanimation(str(aligned / "aligned.gif"))
+    assert done
+    assert [frame.shape[:2] for frame in animation.frames] == [(size, 2 * size)] * 3
+    assert "use --overwrite" in refused("predict", "classical", folder, "--out", tmp_path / "new", *options[2:])
+
+
 def test_eval_as_json_is_json_even_where_a_measure_is_not_finite(
     make_shard: MakeShard, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
