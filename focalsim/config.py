@@ -12,6 +12,7 @@ from focalsim.camera import PhoneProfile, focus_schedule_m
 from focalsim.errors import ConfigError
 
 DEPTH_POLICIES = ("auto", "keep", "fit")
+COMPRESSIONS = ("none", "lzf", "gzip")
 UNLIMITED_SOURCE = "synthetic"
 
 
@@ -30,6 +31,7 @@ class RenderConfig:
     depth              "keep" metres, "fit" scenes into the focus range, or "auto": fit only those outside it
     max_holes          largest fraction of pixels without depth that a frame may have
     match_fov          crop source frames with known intrinsics to the phone's field of view
+    compression        codec of the shards' images and maps, all of them lossless: see docs/shard_format.md
     """
 
     source: str = UNLIMITED_SOURCE
@@ -47,6 +49,7 @@ class RenderConfig:
     depth: str = "auto"
     max_holes: float = 0.5
     match_fov: bool = False
+    compression: str = COMPRESSIONS[0]
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -57,6 +60,8 @@ class RenderConfig:
             raise ConfigError(f"size must be at least 16x16 pixels, got {self.width}x{self.height}")
         if self.depth not in DEPTH_POLICIES:
             raise ConfigError(f"depth must be one of {', '.join(DEPTH_POLICIES)}, got {self.depth!r}")
+        if self.compression not in COMPRESSIONS:
+            raise ConfigError(f"compression must be one of {', '.join(COMPRESSIONS)}, got {self.compression!r}")
         if not 0 <= self.max_holes < 1:
             raise ConfigError(f"max_holes must lie in [0, 1), got {self.max_holes}")
         focus_schedule_m(self.near_m, self.far_m, self.slices)

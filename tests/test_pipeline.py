@@ -86,9 +86,9 @@ def test_a_bundle_is_complete_and_verifies(made, tmp_path):
 
 
 def test_the_same_bytes_from_any_number_of_workers(made, tmp_path):
-    for workers in (1, 2):
+    for workers in (1, 2, 4):
         render_bundle(made, tmp_path / str(workers), workers=workers)
-    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "4")
 
 
 def test_a_sample_does_not_depend_on_the_size_of_the_bundle(made):

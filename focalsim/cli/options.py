@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from focalsim.config import DEPTH_POLICIES, RenderConfig
+from focalsim.config import COMPRESSIONS, DEPTH_POLICIES, RenderConfig
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RenderConfig)}
 
@@ -100,6 +100,13 @@ depth_opt = click.option(
     default=DEFAULTS["depth"],
     show_default=True,
     help="auto: scale scenes outside the focus range into it; keep: never scale; fit: scale every scene.",
+)
+compression_opt = click.option(
+    "--compression",
+    type=click.Choice(COMPRESSIONS),
+    default=DEFAULTS["compression"],
+    show_default=True,
+    help="Lossless codec of the shards: none reads fastest, gzip is smallest.",
 )
 max_holes_opt = click.option(
     "--max-holes",

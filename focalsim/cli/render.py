@@ -31,6 +31,7 @@ from focalsim.cli import options as opt
 @opt.depth_opt
 @opt.max_holes_opt
 @opt.match_fov_opt
+@opt.compression_opt
 @opt.textures_opt
 def render(source: Path | None, **given: Any) -> None:
     """Render focal stacks from SOURCE, or from made-up scenes.
@@ -60,6 +61,7 @@ def render(source: Path | None, **given: Any) -> None:
         depth=given["depth"],
         max_holes=given["max_holes"],
         match_fov=given["match_fov"],
+        compression=given["compression"],
     )
     opened = open_source(
         source,

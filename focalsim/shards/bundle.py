@@ -92,7 +92,7 @@ def write_shards(
     for shard in manifest.shards:
         if shard.complete:
             continue
-        with ShardWriter(folder / shard.file, shard.samples, attributes) as writer:
+        with ShardWriter(folder / shard.file, shard.samples, attributes, manifest.config.compression) as writer:
             for _ in range(shard.samples):
                 sample = next(samples)
                 writer.write(sample)

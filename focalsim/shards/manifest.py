@@ -5,6 +5,7 @@ It holds neither times nor paths of the machine, so that equal bundles have equa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -124,7 +125,9 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         )
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise ShardError(f"{path}: is damaged: {type(error).__name__} {error}") from None
-    if data.get("config_sha256") != manifest.config.fingerprint:
+    # Of the config as it was written: later versions may know more of it.
+    written = json.dumps(data["config"], sort_keys=True)
+    if data.get("config_sha256") != hashlib.sha256(written.encode()).hexdigest():
         raise ShardError(f"{path}: the config has been changed: config_sha256 does not fit it")
     return manifest
 

@@ -24,16 +24,20 @@ class ShardWriter:
 
     The file is written beside its place as ``*.partial``, synced and renamed when the block ends well; a
     block that fails leaves nothing. ``attributes`` are those of
-    :data:`focalsim.shards.schema.ATTRIBUTES`; S, H, W are taken from the first sample.
+    :data:`focalsim.shards.schema.ATTRIBUTES`; S, H, W are taken from the first sample. ``compression`` is one of
+    :data:`focalsim.config.COMPRESSIONS` and holds for the maps; the small data sets are never compressed.
 
     Raises OutputError where the disk refuses, ValueError where a sample does not fit the shard.
     """
 
-    def __init__(self, path: str | os.PathLike[str], samples: int, attributes: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], samples: int, attributes: Mapping[str, Any], compression: str = "none"
+    ) -> None:
         if set(attributes) != set(ATTRIBUTES):
             raise ValueError(f"attributes must be {sorted(ATTRIBUTES)}, got {sorted(attributes)}")
         self.path = Path(path)
         self._attributes = attributes
+        self._codec = None if compression == "none" else compression
         self._samples = samples
         self._written = 0
         self._dims: Dims = (0, 0, 0)
@@ -120,5 +124,8 @@ class ShardWriter:
             dtype=dtype,
             chunks=data_set.chunks(self._samples, self._dims),
             fletcher32=True,
+            compression=self._codec if data_set.is_map else None,
+            # The bytes of neighbouring floats are alike place by place.
+            shuffle=self._codec is not None and data_set.is_map and data_set.dtype == "<f4",
             track_times=False,
         )

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import textwrap
 
+import h5py
+import numpy as np
 import pytest
 
 from focalsim.errors import OutputError
@@ -119,3 +121,24 @@ def test_a_disk_that_is_full(tmp_path, make_sample, attributes, limit):
     # The process is none the worse for it: the next shard is fine.
     assert os.listdir(tmp_path) == ["after.h5"]
     assert len(list(ShardReader(tmp_path / "after.h5"))) == 12
+
+
+@pytest.mark.parametrize("compression", ["lzf", "gzip"])
+def test_compression_is_lossless_and_needs_no_plugin(tmp_path, make_sample, attributes, compression):
+    """Flat pictures, which shrink; noise would not."""
+    flat = make_sample(0, images=np.full((3, 16, 24, 3), 7, np.uint8), all_in_focus=np.zeros((16, 24, 3), np.uint8))
+    sizes = {}
+    for codec in ("none", compression):
+        path = tmp_path / f"{codec}.h5"
+        with ShardWriter(path, 1, attributes, codec) as writer:
+            writer.write(flat)
+        with h5py.File(path) as file:
+            sizes[codec] = sum(file[name].id.get_storage_size() for name in file)
+        with ShardReader(path) as reader:
+            for name in flat:
+                np.testing.assert_array_equal(reader[0][name], flat[name], err_msg=name)
+    assert sizes[compression] < 0.8 * sizes["none"]
+    with h5py.File(tmp_path / f"{compression}.h5") as file:
+        assert file["images"].compression == compression
+        assert file["phone"].compression is None
+        assert all(file[name].fletcher32 for name in file)
