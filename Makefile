@@ -34,6 +34,8 @@ lint: $(BIN)/.installed
 bench: $(BIN)/.installed
 	$(BIN)/python benchmarks/fidelity.py $(DATA)/truth
 	$(BIN)/python benchmarks/render.py $(DATA)/data/rgbd
+	$(BIN)/focalsim render --samples 32 --out $(DEMO)/read --resume
+	$(BIN)/python benchmarks/read.py $(DEMO)/read
 
 bench-learn: $(BIN)/.installed
 	$(BIN)/python benchmarks/learn.py $(DATA)/truth

@@ -1,0 +1,110 @@
+"""How fast are stacks read in random order? ShardReader against numpy.fromfile of the same bytes and against PNG files.
+
+    focalsim render --samples 32 --out demo/read
+    python benchmarks/read.py demo/read --runs 9 --out benchmarks/results
+
+All files lie in the page cache: what is compared is the work of reading, not the disk. Ways are timed in turn. The raw
+file holds exactly the bytes of the samples' arrays; the PNG files hold the same images, and depth as .npy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from common import environment, markdown_table, summary
+
+from focalsim.config import COMPRESSIONS
+from focalsim.shards import ShardReader, ShardWriter, shard_paths
+from focalsim.shards.bundle import shard_attributes
+from focalsim.shards.manifest import read_manifest
+from focalsim.shards.schema import DATA_SETS
+
+MAPS = [data_set.name for data_set in DATA_SETS if data_set.is_map]
+
+
+def write_raw(samples, path):
+    with path.open("wb") as stream:
+        for sample in samples:
+            for name in MAPS:
+                stream.write(np.ascontiguousarray(sample[name]).tobytes())
+
+
+def write_png(samples, folder):
+    for k, sample in enumerate(samples):
+        place = folder / f"{k:05d}"
+        place.mkdir(parents=True)
+        for i, image in enumerate([*sample.images, sample.all_in_focus]):
+            cv2.imwrite(str(place / f"{i:02d}.png"), image[..., ::-1])
+        np.save(place / "depth_m.npy", sample.depth_m)
+        cv2.imwrite(str(place / "valid.png"), sample.valid.astype(np.uint8))
+
+
+def read_png(place, slices):
+    return (
+        np.stack([cv2.imread(str(place / f"{i:02d}.png"))[..., ::-1] for i in range(slices + 1)]),
+        np.load(place / "depth_m.npy"),
+        cv2.imread(str(place / "valid.png"), cv2.IMREAD_UNCHANGED),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    samples = [sample for path in shard_paths([arguments.bundle]) for sample in ShardReader(path)]
+    sample_bytes = sum(np.asarray(samples[0][name]).nbytes for name in MAPS)
+    slices = len(samples[0].images)
+    attributes = shard_attributes(read_manifest(arguments.bundle), slices - 1)
+    order = np.random.default_rng(0).permutation(len(samples)).tolist()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_raw(samples, folder / "raw")
+        write_png(samples, folder / "png")
+        png_bytes = sum(path.stat().st_size for path in (folder / "png").rglob("*.*"))
+        ways = {
+            "numpy.fromfile": lambda i: np.fromfile(folder / "raw", np.uint8, sample_bytes, offset=i * sample_bytes),
+            "PNG files": lambda i: read_png(folder / "png" / f"{i:05d}", slices),
+        }
+        sizes, writing = {"numpy.fromfile": sample_bytes * len(samples), "PNG files": png_bytes}, {}
+        for codec in COMPRESSIONS:
+            path, started = folder / f"{codec}.h5", time.perf_counter()
+            with ShardWriter(path, len(samples), attributes, codec) as writer:
+                for sample in samples:
+                    writer.write(sample)
+            name = f"ShardReader, {codec}"
+            writing[name] = (time.perf_counter() - started) / len(samples) * 1e3
+            ways[name], sizes[name] = ShardReader(path).__getitem__, path.stat().st_size
+        times = {name: [] for name in ways}
+        for run in range(arguments.runs + 1):
+            for name, read in ways.items():
+                started = time.perf_counter()
+                for index in order:
+                    read(index)
+                if run:  # the first is for warming up
+                    times[name].append((time.perf_counter() - started) / len(samples))
+    raw_ms, png_ms = (summary(times[name])[0] for name in ("numpy.fromfile", "PNG files"))
+    rows = []
+    for name, seconds in times.items():
+        median, low, high = summary(seconds)
+        size_mb = sizes[name] / len(samples) / 1e6
+        rows.append([name, median, low, high, raw_ms / median, png_ms / median, size_mb, writing.get(name, "")])
+    header = ["way", "ms a sample", "min", "max", "of raw bandwidth", "times PNG", "MB a sample", "ms to write"]
+    table = markdown_table(header, rows, 2)
+    print(table)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    result = {"environment": environment(), "samples": len(samples), "sample_bytes": sample_bytes, "seconds": times}
+    (arguments.out / "read.json").write_text(json.dumps(result, indent=1) + "\n")
+    (arguments.out / "read.md").write_text(table)
+
+
+if __name__ == "__main__":
+    main()
