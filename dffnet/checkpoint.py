@@ -83,7 +83,7 @@ def load_model(checkpoint: Path) -> Checkpoint:
         model = build_model(name)
         if next(model.parameters(), None) is not None:
             raise CheckpointError(f"{name}: is a network: train it first, then give the path of its checkpoint")
-        return Checkpoint(model.eval(), TrainConfig(model=name))
+        return Checkpoint(model.eval(), TrainConfig(model=name, align="none" if model.aligns else "metadata"))
     return load_checkpoint(checkpoint)
 
 

@@ -18,7 +18,7 @@ _OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "conf
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for depth and confidence.")
 @click.option("--focus-distances", type=Distances(), help="Metres, one a photo in the order of the file names.")
 @click.option("--focal-length", type=float, metavar="M", help="Focal length in metres, to undo breathing.")
-@click.option("--align", type=click.Choice(ALIGNMENTS), default="metadata", show_default=True, help="Undo breathing.")
+@click.option("--align", type=click.Choice(ALIGNMENTS), help="Undo breathing. [default: as the checkpoint was trained]")
 @click.option("--max-size", type=click.IntRange(min=32), default=1024, show_default=True, help="Longer side, px.")
 @click.option("--aligned-out", type=PATH, metavar="DIR", help="Folder for the aligned photos and an animation of them.")
 @overwrite_opt
@@ -28,7 +28,7 @@ def command(
     out: Path,
     focus_distances: tuple[float, ...] | None,
     focal_length: float | None,
-    align: str,
+    align: str | None,
     max_size: int,
     aligned_out: Path | None,
     overwrite: bool,
@@ -39,7 +39,7 @@ def command(
     may lie focal_length.txt), or from names that end in metres, as _0.25.jpg. Larger photos are reduced to --max-size.
 
     With a focal length, the change of image scale with focus is undone as a thin lens has it; without one, or
-    with --align none, photos are taken as aligned. A model that aligns (dff-wild-e2e) then does the rest.
+    with --align none, photos are taken as aligned. A model that aligns does the rest.
 
     \b
     depth.npy         metres, float32
@@ -60,12 +60,12 @@ def command(
     height, width = photos.images.shape[1:3]
     if (width, height) != photos.full_size:
         click.echo(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}", err=True)
+    predictor = Predictor(checkpoint)
+    align = align or predictor.config.align
     known = focal_length if focal_length is not None else photos.focal_length_m
     if align != "none" and known is None:
         click.echo("no focal length known: the photos are taken as aligned", err=True)
-    prediction, aligned = predict_photos(
-        Predictor(checkpoint), photos, focal_length_m=known if align != "none" else None
-    )
+    prediction, aligned = predict_photos(predictor, photos, focal_length_m=known if align != "none" else None)
     depth_m = prediction.depth_m
     clipped = write_prediction(out, prediction)
     if aligned_out is not None:

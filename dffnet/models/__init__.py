@@ -9,6 +9,7 @@ from dffnet.models.aif_depth_net import AiFDepthNet
 from dffnet.models.classical import Classical
 from dffnet.models.dff_wild import DffWild
 from dffnet.models.dfv import DFV
+from dffnet.models.ecc import ClassicalEndToEnd
 from dffnet.models.end_to_end import DffWildEndToEnd
 from dffnet.models.interface import DepthFromFocusModel, DepthOutput
 from focalsim.errors import ConfigError
@@ -16,6 +17,7 @@ from focalsim.errors import ConfigError
 MODELS: dict[str, Callable[..., DepthFromFocusModel]] = {
     "aif-depth-net": AiFDepthNet,
     "classical": Classical,
+    "classical-e2e": ClassicalEndToEnd,
     "dff-wild": DffWild,
     "dff-wild-e2e": DffWildEndToEnd,
     "dfv": DFV,
@@ -45,6 +47,6 @@ def check_trainable(name: str, *, align: str, loss: str) -> None:
     if next(model.parameters(), None) is None:
         raise ConfigError(f"model {name!r} has nothing to learn: use its name in place of a checkpoint")
     if model.aligns and align == "metadata":
-        raise ConfigError(f"model {name!r} aligns slices itself: train it with --align thin-lens or --align none")
+        raise ConfigError(f"model {name!r} aligns slices itself: train it with --align none or --align thin-lens")
     if not model.aligns and "alignment" in loss.split("+"):
         raise ConfigError(f"loss {loss!r} needs a model that aligns, such as 'dff-wild-e2e', not {name!r}")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from dffnet.models.guided_filter import guided_filter
 from dffnet.models.interface import DepthFromFocusModel, DepthOutput, confidence
 
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 _DISC_PX, _RING_PX = 1.5, (2.5, 3.5)  # radii of the ring difference filter
 _BLUR_PX = 1.0  # before the Laplacian
 _FLOOR = 1e-3  # of the mean measure: slices without any texture weigh alike
@@ -37,7 +37,7 @@ class Classical(DepthFromFocusModel):
     def estimate(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
         """Measure, aggregate along edges of the sharpest picture, find the peak, fill what has no texture."""
         positions = focus_positions.float()
-        measure = focus_measure((stack.float() * stack.new_tensor(_LUMA)[:, None, None]).sum(dim=2))
+        measure = focus_measure((stack.float() * stack.new_tensor(LUMA)[:, None, None]).sum(dim=2))
         guide = self._sharpest(measure, stack)
         measure = guided_filter(guide, measure, self.radius, self.epsilon).clamp(min=0.0)
         logs = (measure + _FLOOR * measure.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)).log()
@@ -53,7 +53,7 @@ class Classical(DepthFromFocusModel):
         """Luma (B, 1, H, W) of the slices weighed by their measure: edges without blur."""
         weights = (self.power * (measure + 1e-6).log()).softmax(dim=1)
         image = (weights[:, :, None] * stack.float()).sum(dim=1)
-        return (image * image.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+        return (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def focus_measure(luma: Tensor) -> Tensor:

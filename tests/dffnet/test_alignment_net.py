@@ -10,6 +10,7 @@ from dffnet.data.batch import Batch
 from dffnet.losses import LOSSES
 from dffnet.models import build_model, check_trainable
 from dffnet.models.alignment import AlignmentNet, fit_similarity, pixel_places
+from dffnet.models.ecc import register
 from focalsim.errors import ConfigError
 
 
@@ -109,6 +110,27 @@ def test_it_learns_to_align() -> None:
     assert losses[-1] < 0.5 * losses[0], losses
 
 
+def test_registration_without_learning_finds_scale_and_shift() -> None:
+    for seed in range(3):
+        images, magnification, shift = moved_stack(4, 64, seed)
+        found, moved = register(images)
+        error = misalignment_px(found - magnification, moved - shift, (64, 64))
+        before = misalignment_px(1 - magnification, -shift, (64, 64))
+        assert error[-1] < 1e-5  # the reference
+        assert error[:-1].max() < 0.25
+        assert before[:-1].max() > 1.0
+
+
+def test_slices_that_cannot_be_registered_are_left_where_they_are() -> None:
+    flat = torch.full((3, 3, 40, 40), 0.5)
+    noise = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    for images in (flat, noise, noise[:1]):
+        magnification, shift = register(images)
+        assert torch.isfinite(shift).all()
+        assert (magnification - 1).abs().max() < 0.5
+    assert (register(flat)[0] == 1).all()
+
+
 def test_the_alignment_loss_is_zero_for_the_truth_and_needs_an_aligner() -> None:
     torch.manual_seed(0)
     batch = batch_of([moved_stack(3, 64, seed) for seed in range(2)])
@@ -133,7 +155,7 @@ def test_depth_alone_teaches_the_alignment_too() -> None:
 
 
 def test_what_cannot_be_trained_is_refused_before_it_starts() -> None:
-    with pytest.raises(ConfigError, match="train it with --align thin-lens"):
+    with pytest.raises(ConfigError, match="train it with --align none or --align thin-lens"):
         check_trainable("dff-wild-e2e", align="metadata", loss="alignment")
     with pytest.raises(ConfigError, match="needs a model that aligns, such as 'dff-wild-e2e', not 'dff-wild'"):
         check_trainable("dff-wild", align="none", loss="multi-scale-mse+alignment")
