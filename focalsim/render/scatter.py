@@ -25,12 +25,12 @@ _NONE, _WHOLE, _PARTIAL = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """One sample a pixel, on a grid padded by ``pad`` replicated rows and columns on every side.
+    """One sample a pixel; beyond the borders they are replicated.
 
-    light       (H', W', 4) float32: r, g, b times coverage, and coverage
-    disparity   (H', W') float32
-    visibility  (H', W', 6) float32, coefficients of kernels.lens_basis
-    kind        (H', W') uint8: 0 no sample, 1 seen by the whole lens, 2 by a part of it
+    light       (H, W, 4) float32: r, g, b times coverage, and coverage
+    disparity   (H, W) float32
+    visibility  (H, W, 6) float32, coefficients of kernels.lens_basis
+    kind        (H, W) uint8: 0 no sample, 1 seen by the whole lens, 2 by a part of it
     """
 
     light: NDArray[np.float32]
@@ -38,50 +38,42 @@ class Samples:
     visibility: NDArray[np.float32]
     kind: NDArray[np.uint8]
 
-
-def pad_samples(
-    color: NDArray[np.float32],
-    coverage: NDArray[np.float32],
-    disparity: NDArray[np.float32],
-    visibility: NDArray[np.float32],
-    partial: NDArray[np.bool_],
-    pad: int,
-) -> Samples:
-    """Samples of a layer: colour (H, W, 3), coverage, disparity and partial (H, W), visibility (H, W, 6)."""
-    border = [(pad, pad), (pad, pad)]
-    light = np.concatenate([color * coverage[..., None], coverage[..., None]], axis=-1)
-    kind = np.where(coverage > 0, np.where(partial, _PARTIAL, _WHOLE), _NONE).astype(np.uint8)
-    return Samples(
-        np.pad(light, [*border, (0, 0)], mode="edge"),
-        np.pad(disparity, border, mode="edge"),
-        np.pad(visibility, [*border, (0, 0)], mode="edge"),
-        np.pad(kind, border, mode="edge"),
-    )
+    @classmethod
+    def of_layer(
+        cls,
+        color: NDArray[np.float32],
+        coverage: NDArray[np.float32],
+        disparity: NDArray[np.float32],
+        visibility: NDArray[np.float32],
+        partial: NDArray[np.bool_],
+    ) -> Samples:
+        """Samples of colour (H, W, 3), coverage, disparity and partial (H, W), visibility (H, W, 6)."""
+        light = np.empty((*coverage.shape, 4), np.float32)
+        np.multiply(color, coverage[..., None], out=light[..., :3])
+        light[..., 3] = coverage
+        kind = np.where(coverage > 0, np.where(partial, _PARTIAL, _WHOLE), _NONE).astype(np.uint8)
+        return cls(light, disparity, visibility, kind)
 
 
 class Scatter:
-    """Blurs one scene for any focus; the working memory is shared by all slices.
-
-    front, back  samples padded by ``table.reach_px`` on every side
-    """
+    """Blurs one scene for any focus; the working memory is shared by all slices."""
 
     def __init__(self, front: Samples, back: Samples, table: KernelTable) -> None:
-        pad = table.reach_px
-        rows, columns = front.kind.shape
-        self.shape = (rows - 2 * pad, columns - 2 * pad)
         self._front, self._back = (
             (layer.light.reshape(-1), layer.disparity, layer.visibility, layer.kind) for layer in (front, back)
         )
+        self._has_back = bool(back.kind.any())
         self._table = (table.radius, table.stride, table.start, table.weights)
-        stride = 4 * (columns + 2 * pad + 4)
-        self._sums = np.empty((get_num_threads(), 2, (_BAND + 4 * pad) * stride), np.float32)
+        stride = 4 * (front.kind.shape[1] + 4 * table.reach_px + 4)
+        self._sums = np.empty((get_num_threads(), 2, (_BAND + 4 * table.reach_px) * stride), np.float32)
 
     def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
         """Render the slice focused at g/s into ``out`` (H, W, 4); its fourth channel becomes 0.
 
         Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
         """
-        _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, self._sums, out)
+        focus_q = np.float32(focus_disparity_px)
+        _blur(self._front, self._back, self._has_back, focus_q, self._table, self._sums, out)
 
 
 def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, r: Any, g: Any, b: Any, a: Any) -> Any:
@@ -127,51 +119,56 @@ def _kernel_of(kernel, weights, start, size, sign, seen):
 
 
 @njit(cache=True, nogil=True)
+def _add_kernel(sums, place, stride, weights, start, rows, blocks, red, green, blue, alpha):
+    """Add a sample's light through its kernel; the usual widths are written out, which halves the loop's own cost."""
+    for _ in range(rows):
+        if blocks == 2:
+            _add_block(sums, place, weights, start, red, green, blue, alpha)
+            _add_block(sums, place + 16, weights, start + 4, red, green, blue, alpha)
+        elif blocks == 3:
+            _add_block(sums, place, weights, start, red, green, blue, alpha)
+            _add_block(sums, place + 16, weights, start + 4, red, green, blue, alpha)
+            _add_block(sums, place + 32, weights, start + 8, red, green, blue, alpha)
+        else:
+            for b in range(blocks):
+                _add_block(sums, place + 16 * b, weights, start + 4 * b, red, green, blue, alpha)
+        place += stride
+        start += 4 * blocks
+
+
+@njit(cache=True, nogil=True)
 def _scatter_row(sums, stride, row, reach, samples, y, focus_q, table, kernel):
-    """Add all samples of row y to the flat sums (rows of ``stride`` floats), their centres on ``row``."""
+    """Add all samples of row y, and their replicas beyond its ends, to the flat sums (rows of ``stride`` floats)."""
     light, disparity, visibility, kinds = samples
     radii, kernel_strides, starts, weights = table
     width = disparity.shape[1]
-    for x in range(width):
+    for column in range(width + 2 * reach):
+        x = min(max(column - reach, 0), width - 1)
         kind = kinds[y, x]
         if kind == _NONE:
             continue
         blur = focus_q - disparity[y, x]
         level = min(int(abs(blur) * np.float32(LEVELS_PER_PX) + np.float32(0.5)), len(radii) - 1)
         radius = int(radii[level])
-        kernel_stride = int(kernel_strides[level])
-        start = starts[level]
-        place = (row - radius) * stride + 4 * (x + reach - radius)
-        source = 4 * (y * width + x)
+        blocks = int(kernel_strides[level]) // 4
+        start = int(starts[level])
         rows = 2 * radius + 1
+        place = (row - radius) * stride + 4 * (column + reach - radius)
+        source = 4 * (y * width + x)
         red, green, blue, alpha = light[source], light[source + 1], light[source + 2], light[source + 3]
         if kind == _WHOLE:
-            for r in range(rows):
-                for b in range(0, kernel_stride, 4):
-                    _add_block(
-                        sums,
-                        place + r * stride + 4 * b,
-                        weights,
-                        start + r * kernel_stride + b,
-                        red,
-                        green,
-                        blue,
-                        alpha,
-                    )
+            _add_kernel(sums, place, stride, weights, start, rows, blocks, red, green, blue, alpha)
         else:
             sign = np.float32(1.0) if blur > 0 else np.float32(-1.0)
-            _kernel_of(kernel, weights, start, rows * kernel_stride, sign, visibility[y, x])
-            for r in range(rows):
-                for b in range(0, kernel_stride, 4):
-                    _add_block(sums, place + r * stride + 4 * b, kernel, r * kernel_stride + b, red, green, blue, alpha)
+            _kernel_of(kernel, weights, start, rows * 4 * blocks, sign, visibility[y, x])
+            _add_kernel(sums, place, stride, kernel, 0, rows, blocks, red, green, blue, alpha)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(front, back, focus_q, table, sums, out):
+def _blur(front, back, has_back, focus_q, table, sums, out):
     height, width, _ = out.shape
-    rows, columns = front[1].shape
     reach = table[0][-1]
-    stride = 4 * (columns + 2 * reach + 4)
+    stride = 4 * (width + 4 * reach + 4)
     one, zero, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
     for band in prange((height + _BAND - 1) // _BAND):
         first = band * _BAND  # output rows [first, last)
@@ -179,20 +176,29 @@ def _blur(front, back, focus_q, table, sums, out):
         size = (last - first + 4 * reach) * stride
         over, under = sums[get_thread_id(), 0, :size], sums[get_thread_id(), 1, :size]
         over[:] = zero
-        under[:] = zero
+        if has_back:
+            under[:] = zero
         kernel = np.empty((2 * reach + 1) * (2 * reach + 4), np.float32)
-        # A row of samples, which are padded by `reach`, spreads over as many rows of output either way.
-        for y in range(first, min(last + 2 * reach, rows)):
-            row = y - first + reach
-            _scatter_row(over, stride, row, reach, front, y, focus_q, table, kernel)
-            _scatter_row(under, stride, row, reach, back, y, focus_q, table, kernel)
+        # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
+        for y in range(first - reach, last + reach):
+            row = y - first + 2 * reach
+            source = min(max(y, 0), height - 1)
+            _scatter_row(over, stride, row, reach, front, source, focus_q, table, kernel)
+            if has_back:
+                _scatter_row(under, stride, row, reach, back, source, focus_q, table, kernel)
         for y in range(first, last):
             place = (y - first + 2 * reach) * stride + 8 * reach
             for x in range(width):
                 i = place + 4 * x
-                covered, behind = over[i + 3], under[i + 3]
-                share = max(one - covered, zero) / behind if behind > enough else zero
-                scale = one / max(covered + share * behind, enough)
+                share = zero
+                covered = over[i + 3]
+                if has_back and under[i + 3] > enough:
+                    share = max(one - covered, zero) / under[i + 3]
+                    covered += share * under[i + 3]
+                scale = one / max(covered, enough)
                 for c in range(3):
-                    out[y, x, c] = (over[i + c] + share * under[i + c]) * scale
+                    value = over[i + c]
+                    if has_back:
+                        value += share * under[i + c]
+                    out[y, x, c] = value * scale
                 out[y, x, 3] = zero

@@ -13,7 +13,7 @@ from focalsim.holes import nearest_valid
 from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import breathing_map, resample, source_scale
-from focalsim.render.scatter import Scatter, pad_samples
+from focalsim.render.scatter import Samples, Scatter
 from focalsim.render.visibility import lens_visibility
 
 _ASPECT_TOLERANCE = 0.01
@@ -146,7 +146,7 @@ def _prepare(
         (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
     ):
         visibility, partial = lens_visibility(q, coverage > 0, *occluder)
-        samples.append(pad_samples(color, coverage, q, visibility, partial, table.reach_px))
+        samples.append(Samples.of_layer(color, coverage, q, visibility, partial))
     return Scatter(samples[0], samples[1], table)
 
 

@@ -9,7 +9,7 @@ from focalsim.render import reference
 from focalsim.render.kernels import LEVELS_PER_PX, kernel_table, keys6, lens_basis
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import AxisMap
-from focalsim.render.scatter import Scatter, pad_samples
+from focalsim.render.scatter import Samples, Scatter
 from focalsim.render.visibility import lens_points, lens_visibility
 
 
@@ -25,14 +25,13 @@ def psnr(a, b):
 
 def fast(layers, focus_q):
     table = kernel_table(10.0)
-    pad = table.reach_px
     samples = []
     for color, coverage, q in (
         (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
         (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
     ):
         seen, partial = lens_visibility(q, coverage > 0, layers.front_disparity_px, layers.front_coverage)
-        samples.append(pad_samples(color, coverage, q, seen, partial, pad))
+        samples.append(Samples.of_layer(color, coverage, q, seen, partial))
     slice_ = np.empty((*layers.front_coverage.shape, 4), np.float32)
     Scatter(samples[0], samples[1], table).blur(focus_q, slice_)
     return slice_[..., :3]
