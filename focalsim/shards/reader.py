@@ -16,8 +16,11 @@ from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, ShardError
 from focalsim.sample import Sample
 from focalsim.shards.guarded import GuardedFile
+from focalsim.shards.plain import PlainMap
 from focalsim.shards.schema import DATA_SETS, TEXT
 from focalsim.shards.validate import Header, validate
+
+_MAPS = {data_set.name: data_set for data_set in DATA_SETS if data_set.is_map}
 
 # What h5py raises for a damaged file, depending on which of HDF5's functions met the damage.
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -43,6 +46,8 @@ class ShardReader:
 
     def _open(self) -> None:
         self._columns: dict[str, NDArray[Any]] = {}
+        self._plain: dict[str, PlainMap] = {}
+        self._checked: set[tuple[str, int]] = set()  # samples of those maps whose checksum was right
         if not self.path.exists():
             raise ShardError(f"{self.path}: no such file")
         if self.path.is_dir():
@@ -113,11 +118,21 @@ class ShardReader:
         return (self[i] for i in range(len(self)))
 
     def read(self, name: str, index: int) -> NDArray[Any]:
-        """One sample's array of one data set, read from the file without its neighbours."""
+        """One sample's array of a data set of pixels, read from the file without its neighbours.
+
+        The first time its checksum is compared; after that, while the file is open, its bytes are taken as they are.
+        """
+        file = self._handle()
         try:
-            array: NDArray[Any] = self._handle()[name][index]
+            if (name, index) in self._checked:
+                return self._plain[name].read(index)
+            array: NDArray[Any] = file[name][index]
+            if name not in self._plain and PlainMap.fits(file, _MAPS[name]):
+                self._plain[name] = PlainMap(file, _MAPS[name])
         except DAMAGE as error:
             raise ShardError(f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}") from None
+        if name in self._plain:
+            self._checked.add((name, index))
         return array
 
     def column(self, name: str) -> NDArray[Any]:
@@ -151,6 +166,7 @@ class ShardReader:
         if self._file is not None and self._pid == os.getpid():
             self._file.close()
         self._file = None
+        self._plain, self._checked = {}, set()
 
     def __enter__(self) -> ShardReader:
         return self
@@ -159,7 +175,7 @@ class ShardReader:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_columns": {}}
+        return {**self.__dict__, "_file": None, "_columns": {}, "_plain": {}, "_checked": set()}
 
     def __repr__(self) -> str:
         return f"ShardReader({str(self.path)!r}, {len(self)} samples)"

@@ -252,3 +252,38 @@ def test_damaged_metadata_is_a_shard_error(shard):
         shard.write_bytes(data)
         with pytest.raises(ShardError, match=r"shard\.h5"):
             list(ShardReader(shard))
+
+
+def test_reading_again_gives_the_same_arrays(shard, make_sample):
+    """The second time the checksum is not asked for, and the bytes come by another way."""
+    with ShardReader(shard) as reader:
+        for _ in range(3):
+            for index in (2, 0, 3, 2):
+                sample, written = reader[index], make_sample(index)
+                for name in written:
+                    np.testing.assert_array_equal(sample[name], written[name], err_msg=name)
+                    assert np.asarray(sample[name]).dtype == np.asarray(written[name]).dtype
+                sample.images[:] = 0  # a copy: nobody else sees it
+
+
+def test_damage_is_found_however_often_one_reads(shard, make_sample):
+    data = bytearray(shard.read_bytes())
+    data[data.find(make_sample(1).depth_m.tobytes())] ^= 1
+    shard.write_bytes(data)
+    with ShardReader(shard) as reader:
+        reader[0]
+        for _ in range(3):
+            with pytest.raises(ShardError, match="data set 'depth_m', sample 1 is damaged"):
+                reader[1]
+            reader[0]
+
+
+def test_a_closed_reader_compares_checksums_anew(shard, make_sample):
+    reader = ShardReader(shard)
+    reader[1]
+    reader.close()
+    data = bytearray(shard.read_bytes())
+    data[data.find(make_sample(1).all_in_focus.tobytes())] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(ShardError, match="data set 'all_in_focus', sample 1 is damaged"):
+        reader[1]
