@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from numpy.typing import NDArray
 
 # Neighbours whose blur differs by more than this (pixels of diameter) belong to different surfaces.
@@ -79,12 +79,12 @@ def split_layers(
     return layers
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
     height, width = q.shape
-    f = np.empty(3, np.float32)
-    b = np.empty(3, np.float32)
-    for y in range(height):
+    for y in prange(height):
+        f = np.empty(3, np.float32)
+        b = np.empty(3, np.float32)
         for x in range(width):
             if not edge[y, x]:
                 continue
@@ -170,12 +170,12 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
                 b_q[y, x] = q[y, x]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def _fill_back(q, farthest, edge, f_rgb, b_rgb, b_cov, b_q):
     """Give every front pixel that some part of the lens sees past a back sample, where it has none yet."""
     height, width = q.shape
     had_back = b_cov > 0.0
-    for y in range(height):
+    for y in prange(height):
         for x in range(width):
             if had_back[y, x] or q[y, x] - farthest[y, x] <= EDGE_PX:
                 continue

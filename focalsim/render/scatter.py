@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from focalsim.render.kernels import LEVELS_PER_PX, KernelTable
 
-_BAND = 64  # rows of output in one piece of work
+_BAND = 128  # rows of output in one piece of work, at most
 _ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _NONE, _WHOLE, _PARTIAL = 0, 1, 2
 
@@ -170,9 +170,9 @@ def _blur(front, back, has_back, focus_q, table, sums, out):
     reach = table[0][-1]
     stride = 4 * (width + 4 * reach + 4)
     one, zero, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
-    for band in prange((height + _BAND - 1) // _BAND):
-        first = band * _BAND  # output rows [first, last)
-        last = min(first + _BAND, height)
+    bands = 2 * ((height + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
+    for band in prange(bands):
+        first, last = height * band // bands, height * (band + 1) // bands  # output rows [first, last)
         size = (last - first + 4 * reach) * stride
         over, under = sums[get_thread_id(), 0, :size], sums[get_thread_id(), 1, :size]
         over[:] = zero

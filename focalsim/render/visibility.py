@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import lens_basis
@@ -64,14 +64,14 @@ def lens_visibility(
     return coefficients, partial
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def _visibility(q, todo, nearest, f_q, f_cov, ux, uy, fit, coefficients, partial):
     height, width = q.shape
     n = len(ux)
-    seen = np.empty(n, np.float32)
     one = np.float32(1.0)
     zero = np.float32(0.0)
-    for y in range(height):
+    for y in prange(height):
+        seen = np.empty(n, np.float32)
         for x in range(width):
             if not todo[y, x]:
                 continue
