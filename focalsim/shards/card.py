@@ -22,6 +22,7 @@ _MARKS = {CARD_NAME: "<!-- Written by focalsim with the bundle. -->", CROISSANT_
 
 READ_EXAMPLE = """\
 import h5py, numpy as np
+
 with h5py.File("shard-00000.h5") as f:
     images, m, shift, depth_m = (f[k][0] for k in ("images", "magnification", "principal_point_px", "depth_m"))
 S, H, W = images.shape[:3]
