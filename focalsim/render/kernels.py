@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LEVELS_PER_PX = 16  # kernels are made for every 1/16 px of diameter
+LEVELS_PER_PX = 16  # kernels are made for every 1/16 px of diameter,
+COARSE_LEVELS_PER_PX = 4  # and for every 1/4 px
+COARSE_FROM_PX = 16  # from here on, where that is as small a part of the blur
 SUPPORT_PX = 3  # half width of the interpolating kernel
 BASIS_SIZE = 6
 _RIM_FLOOR = 2e-3  # outer rows and columns below this share of a kernel's peak are cut
@@ -48,7 +51,7 @@ def lens_basis(u: NDArray[np.floating]) -> NDArray[np.floating]:
 
 @dataclass(frozen=True, slots=True)
 class KernelTable:
-    """Basis kernels of all blur levels, level = diameter times LEVELS_PER_PX.
+    """Basis kernels of all blur levels, see :func:`level_of`.
 
     Level l has 2 radius[l] + 1 rows of stride[l] floats (a multiple of 4, zeros at the right), basis after basis,
     from weights[start[l]] on.
@@ -68,7 +71,22 @@ class KernelTable:
 def kernel_table(max_diameter_px: float) -> KernelTable:
     """Kernels of every level up to ``max_diameter_px``; made once per process and size class."""
     step = 2 * LEVELS_PER_PX
-    return _kernel_table(int(np.ceil(max_diameter_px * LEVELS_PER_PX / step)) * step + 1)
+    return _kernel_table(int(np.ceil(level_of(max_diameter_px) / step)) * step + 1)
+
+
+def level_of(diameter_px: Any) -> Any:
+    """The level, not yet rounded, of a blur disc's diameter. Compiled for float32 too, hence the single precision."""
+    level = diameter_px * np.float32(LEVELS_PER_PX)
+    first_coarse = np.float32(COARSE_FROM_PX * LEVELS_PER_PX)
+    if level > first_coarse:
+        level = first_coarse + (level - first_coarse) * np.float32(COARSE_LEVELS_PER_PX / LEVELS_PER_PX)
+    return level
+
+
+def diameter_of(level: int) -> float:
+    """The inverse of :func:`level_of`."""
+    coarse = max(level - COARSE_FROM_PX * LEVELS_PER_PX, 0)
+    return (level - coarse) / LEVELS_PER_PX + coarse / COARSE_LEVELS_PER_PX
 
 
 @lru_cache(maxsize=8)
@@ -76,7 +94,7 @@ def _kernel_table(levels: int) -> KernelTable:
     kernels = [np.zeros((BASIS_SIZE, 1, 1))]
     kernels[0][0] = 1.0
     for level in range(1, levels):
-        kernel = basis_kernels(level / LEVELS_PER_PX)
+        kernel = basis_kernels(diameter_of(level))
         # Cut the empty rim; what it held goes back in proportion, so that every kernel sums to exactly one.
         needed = np.abs(kernel).max(axis=0) >= _RIM_FLOOR * np.abs(kernel).max()
         middle = len(needed) // 2

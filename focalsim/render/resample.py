@@ -8,9 +8,13 @@ output pixel's own footprint: the result is again the average over the pixel's a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 LOBES = 4
@@ -113,10 +117,41 @@ def resample(image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np
         _resample(image, *x.weights(), *y.weights(), out)
 
 
+def _emit_weighted_pixel(_typing: Any, pixel: Any, row: Any, i: Any, weights: Any, j: Any, taps: Any) -> Any:
+    """pixel[:4] = sum over t < taps of weights[j + t] * row[i + 4 t : i + 4 t + 4], in one vector register."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        four = ir.VectorType(ir.FloatType(), 4)
+
+        def data(array: int) -> Any:
+            return context.make_array(signature.args[array])(context, builder, args[array]).data
+
+        def vector(pointer: Any) -> Any:
+            return builder.bitcast(pointer, four.as_pointer())
+
+        total = cgutils.alloca_once_value(builder, ir.Constant(four, [0.0] * 4))
+        with cgutils.for_range(builder, args[5]) as loop:
+            weight = builder.load(builder.gep(data(3), [builder.add(args[4], loop.index)]))
+            place = builder.add(args[2], builder.mul(loop.index, ir.Constant(loop.index.type, 4)))
+            light = builder.load(vector(builder.gep(data(1), [place])), align=4)
+            spread = ir.Constant(four, ir.Undefined)
+            for n in range(4):
+                spread = builder.insert_element(spread, weight, ir.Constant(ir.IntType(32), n))
+            builder.store(builder.fadd(builder.load(total), builder.fmul(light, spread)), total)
+        builder.store(builder.load(total), vector(data(0)), align=4)
+        return context.get_dummy_value()
+
+    return types.void(pixel, row, i, weights, j, taps), codegen
+
+
+_weighted_pixel: Any = intrinsic(_emit_weighted_pixel)
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def _resample(image, first_x, weight_x, first_y, weight_y, out):
     height, width, _ = image.shape
     taps_x, taps_y = weight_x.shape[1], weight_y.shape[1]
+    weights_x = weight_x.reshape(-1)
     lines = image.reshape(height, -1)
     for y in prange(len(first_y)):
         # One row, with replicated pixels on either side so that no tap has to be checked.
@@ -133,14 +168,6 @@ def _resample(image, first_x, weight_x, first_y, weight_y, out):
         pixel = np.empty(4, np.float32)
         for j in range(len(first_x)):
             place = min(max(first_x[j] + taps_x, 0), width + taps_x) * 4
-            c0 = c1 = c2 = c3 = np.float32(0.0)
-            for t in range(taps_x):
-                weight = weight_x[j, t]
-                c0 += weight * row[place]
-                c1 += weight * row[place + 1]
-                c2 += weight * row[place + 2]
-                c3 += weight * row[place + 3]
-                place += 4
-            pixel[0], pixel[1], pixel[2], pixel[3] = c0, c1, c2, c3  # four, so that they fit one vector
+            _weighted_pixel(pixel, row, place, weights_x, j * taps_x, taps_x)
             for c in range(3):
                 out[y, j, c] = pixel[c]

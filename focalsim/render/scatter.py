@@ -16,9 +16,10 @@ from numba import get_num_threads, get_thread_id, njit, prange, types  # type: i
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from focalsim.render.kernels import LEVELS_PER_PX, KernelTable
+from focalsim.render.kernels import KernelTable, level_of
 
 _BAND = 128  # rows of output in one piece of work, at most
+_UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
 _ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _NONE, _WHOLE, _PARTIAL = 0, 1, 2
 
@@ -51,7 +52,8 @@ class Samples:
         light = np.empty((*coverage.shape, 4), np.float32)
         np.multiply(color, coverage[..., None], out=light[..., :3])
         light[..., 3] = coverage
-        kind = np.where(coverage > 0, np.where(partial, _PARTIAL, _WHOLE), _NONE).astype(np.uint8)
+        seen = (coverage > 0) & (visibility[..., 0] > _UNSEEN)
+        kind = np.where(seen, np.where(partial, _PARTIAL, _WHOLE), _NONE).astype(np.uint8)
         return cls(light, disparity, visibility, kind)
 
 
@@ -106,6 +108,7 @@ def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, r: 
 
 
 _add_block: Any = intrinsic(_emit_add_block)
+_level_of: Any = njit(level_of)
 
 
 @njit(cache=True, nogil=True)
@@ -148,7 +151,7 @@ def _scatter_row(sums, stride, row, reach, samples, y, focus_q, table, kernel):
         if kind == _NONE:
             continue
         blur = focus_q - disparity[y, x]
-        level = min(int(abs(blur) * np.float32(LEVELS_PER_PX) + np.float32(0.5)), len(radii) - 1)
+        level = min(int(_level_of(abs(blur)) + np.float32(0.5)), len(radii) - 1)
         radius = int(radii[level])
         blocks = int(kernel_strides[level]) // 4
         start = int(starts[level])

@@ -98,7 +98,7 @@ def _visibility(q, todo, nearest, f_q, f_cov, ux, uy, fit, coefficients, partial
                 continue
             for m in range(n):
                 seen[m] = max(seen[m], zero)
-                if seen[m] < np.float32(0.999):
+                if seen[m] < np.float32(0.97):
                     partial[y, x] = True
             if partial[y, x]:
                 for k in range(6):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from focalsim.render import reference
-from focalsim.render.kernels import LEVELS_PER_PX, kernel_table, keys6, lens_basis
+from focalsim.render.kernels import diameter_of, kernel_table, keys6, lens_basis, level_of
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import AxisMap
 from focalsim.render.scatter import Samples, Scatter
@@ -71,7 +71,7 @@ def test_every_kernel_sums_to_one_and_the_other_basis_kernels_to_zero():
 @pytest.mark.parametrize("diameter", [1.0, 2.5, 7.5])
 def test_kernels_have_the_disc_s_second_moment(diameter):
     table = kernel_table(8.0)
-    level = int(diameter * LEVELS_PER_PX)
+    level = int(level_of(diameter))
     n, stride = 2 * table.radius[level] + 1, table.stride[level]
     kernel = table.weights[table.start[level] :][: n * stride].reshape(n, stride)[:, :n]
     taps = np.arange(n) - n // 2
@@ -148,3 +148,8 @@ def test_resampling_keeps_area_averages(slope):
     got = (source[index] * weights).sum(axis=1)
     inner = (x > 8) & (x < n_in - 9)
     np.testing.assert_allclose(got[inner], want[inner], atol=2e-3)
+
+
+@pytest.mark.parametrize("diameter", [0.0, 0.5, 15.75, 16.0, 16.25, 73.0])
+def test_levels_and_diameters_are_inverse(diameter):
+    assert diameter_of(int(level_of(diameter))) == diameter
