@@ -51,7 +51,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-class ForgivingFile(io.RawIOBase):
+class ForgivingFile(io.FileIO):
     """A file for HDF5 to write to, whose failures are kept for later instead of being raised.
 
     HDF5 cannot close a file that refuses writes: its handles stay open and the process can crash at exit. So
@@ -60,9 +60,9 @@ class ForgivingFile(io.RawIOBase):
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
         self.error: BaseException | None = None
         self._path = path
-        self._raw = io.FileIO(path, "w+")
 
     def check(self) -> None:
         """Raise OutputError if any write has failed, or whatever else has interrupted one."""
@@ -76,7 +76,7 @@ class ForgivingFile(io.RawIOBase):
         done = 0
         try:
             while self.error is None and done < len(view):
-                done += self._raw.write(view[done:])
+                done += super().write(view[done:])
         except BaseException as error:  # Ctrl-C too: it must not pass through HDF5
             self.error = error
         return len(view)
@@ -84,32 +84,7 @@ class ForgivingFile(io.RawIOBase):
     def truncate(self, size: int | None = None) -> int:
         try:
             if self.error is None:
-                self._raw.truncate(size)
+                super().truncate(size)
         except BaseException as error:
             self.error = error
         return size or 0
-
-    def readinto(self, buffer: Any) -> int:
-        return self._raw.readinto(buffer) or 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
-
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()

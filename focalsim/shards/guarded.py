@@ -18,16 +18,16 @@ _HEADER = struct.Struct("<4sB3xQ")
 _OBJECT = struct.Struct("<HH4xQ")
 
 
-class GuardedFile(io.RawIOBase):
+class GuardedFile(io.FileIO):
     """``path`` for ``h5py.File`` to read; slow, so for headers and attributes only. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._raw = io.FileIO(path, "r")
-        self._size = os.fstat(self._raw.fileno()).st_size
+        super().__init__(path, "r")
+        self._size = os.fstat(self.fileno()).st_size
 
     def readinto(self, buffer: Any) -> int:
-        start = self._raw.tell()
-        count = self._raw.readinto(buffer) or 0
+        start = self.tell()
+        count = super().readinto(buffer) or 0
         view = memoryview(buffer).cast("B")
         data = bytes(view[:count])
         at = data.find(_SIGNATURE)
@@ -35,7 +35,7 @@ class GuardedFile(io.RawIOBase):
             if not self._heap_adds_up(start + at):
                 view[at : at + 4] = b"\0\0\0\0"
             at = data.find(_SIGNATURE, at + 1)
-        self._raw.seek(start + count)
+        self.seek(start + count)
         return count
 
     def _heap_adds_up(self, start: int) -> bool:
@@ -57,20 +57,4 @@ class GuardedFile(io.RawIOBase):
         return bool(at <= size)
 
     def _bytes(self, start: int, count: int) -> bytes:
-        return os.pread(self._raw.fileno(), count, start)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+        return os.pread(self.fileno(), count, start)

@@ -13,23 +13,13 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import ok, run
 
 import focalsim
 from focalsim.cli import main
 from focalsim.shards import ShardReader, read_manifest
 
 SMALL = ["--size", "40x32", "--slices", "3", "--workers", "1"]
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def ok(*args):
-    result = run(*args)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def refused(*args, exit_code=1):

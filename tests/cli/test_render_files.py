@@ -7,9 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import ok, run
 
-from focalsim.cli import main
 from focalsim.shards import ShardReader, read_manifest
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data/rgbd"
@@ -18,16 +17,6 @@ REAL = (
     "promptda_iphone",
 )  # fmt: skip
 SMALL = ["--size", "96x64", "--slices", "3", "--workers", "1"]
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def ok(*args):
-    result = run(*args)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture
