@@ -33,9 +33,10 @@ def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
 
     The inverse of :func:`srgb_to_linear` for every code.
     """
-    clipped = np.clip(linear, 0.0, 1.0).astype(np.float32, copy=False)
-    codes: NDArray[np.uint8] = _TABLE[(clipped * np.float32(_TABLE_SIZE)).astype(np.int32)]
-    return codes + (clipped >= _NEXT_EDGE[codes])
+    from focalsim.encode import encode8  # compiled; whoever only reads shards does without
+
+    flat = np.ascontiguousarray(linear, np.float32).reshape(-1)
+    return encode8(flat, _TABLE, _NEXT_EDGE).reshape(np.shape(linear))
 
 
 def encode_srgb(linear: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from focalsim.holes import nearest_valid
 
 # The two ends of a hole within this ratio of each other are taken for one surface.
-_SURFACE_RATIO = 1.1
+_SURFACE_RATIO = np.float32(1.1)
 _MEDIAN_PX = 5
 
 
@@ -24,31 +25,41 @@ def fill_holes(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     """
     if valid.all():
         return depth_m
-    inverse = np.divide(1, depth_m, out=np.zeros_like(depth_m), where=valid)
+    valid = np.ascontiguousarray(valid)
+    inverse = np.divide(1, depth_m, out=np.zeros(depth_m.shape, np.float32), where=valid)
     along_x, length_x = _cross(inverse, valid)
-    along_y, length_y = (crossed.T for crossed in _cross(inverse.T, valid.T))
+    along_y, length_y = (a.T for a in _cross(np.ascontiguousarray(inverse.T), np.ascontiguousarray(valid.T)))
     filled = np.where(valid, inverse, np.where(length_x <= length_y, along_x, along_y))
     reached = valid | np.isfinite(np.minimum(length_x, length_y))
-    filled = nearest_valid(filled, reached)
+    if not reached.all():
+        filled = nearest_valid(filled, reached)
     filled = np.where(valid, filled, cv2.medianBlur(filled, _MEDIAN_PX))
     return np.where(valid, depth_m, 1 / filled)
 
 
+@njit(cache=True, nogil=True)
 def _cross(inverse: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Filled 1/z along the rows, and the length of the hole there; infinite in rows without a valid pixel."""
-    n = inverse.shape[1]
-    here = np.arange(n)
-    before = np.maximum.accumulate(np.where(valid, here, -1), axis=1)
-    after = np.minimum.accumulate(np.where(valid, here, n)[:, ::-1], axis=1)[:, ::-1]
-    has_before, has_after = before >= 0, after < n
-    first = np.take_along_axis(inverse, np.maximum(before, 0), axis=1)
-    last = np.take_along_axis(inverse, np.minimum(after, n - 1), axis=1)
-    first, last = np.where(has_before, first, last), np.where(has_after, last, first)
-    farther, nearer = np.minimum(first, last), np.maximum(first, last)
-    t = (here - before) / np.maximum(after - before, 1)
-    value = np.where(nearer <= farther * _SURFACE_RATIO, first + (last - first) * t, farther)
-    # A hole with one end counts as long as one of which this pixel is the middle.
-    to_before = np.where(has_before, here - before, after - here)
-    to_after = np.where(has_after, after - here, to_before)
-    length = np.where(has_before | has_after, to_before + to_after, np.inf)
-    return value.astype(np.float32), length.astype(np.float32)
+    height, n = inverse.shape
+    value, length = inverse.copy(), np.zeros((height, n), np.float32)
+    for y in range(height):
+        before = -1  # the last valid pixel
+        for after in range(n + 1):
+            if after < n and not valid[y, after]:
+                continue
+            for x in range(before + 1, after):
+                if before < 0 and after == n:
+                    length[y, x] = np.inf
+                    continue
+                first = inverse[y, before] if before >= 0 else inverse[y, after]
+                last = inverse[y, after] if after < n else inverse[y, before]
+                farther, nearer = min(first, last), max(first, last)
+                if nearer <= farther * _SURFACE_RATIO:
+                    value[y, x] = first + (last - first) * ((x - before) / (after - before))
+                else:
+                    value[y, x] = farther
+                # A hole with one end counts as long as one of which this pixel is the middle.
+                to_before = x - before if before >= 0 else after - x
+                length[y, x] = to_before + (after - x if after < n else to_before)
+            before = after
+    return value, length

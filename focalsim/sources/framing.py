@@ -33,16 +33,21 @@ class Framing:
 
     def pick(self, image: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """One real sample for each pixel, the nearest: for depth and validity, which must not be averaged."""
+        if self.size == (self.width, self.height):
+            return np.ascontiguousarray(self._window(image))
         columns = self.left + _nearest(self.size[0], self.width)
         rows = self.top + _nearest(self.size[1], self.height)
         return image[np.ix_(rows, columns)]
 
     def average(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean over the area of each pixel: for linear light."""
-        window = linear[self.top : self.top + self.height, self.left : self.left + self.width]
+        window = self._window(linear)
         if self.size == (self.width, self.height):
             return np.ascontiguousarray(window)
         return np.asarray(cv2.resize(window, self.size, interpolation=cv2.INTER_AREA), np.float32)
+
+    def _window(self, image: NDArray[_Scalar]) -> NDArray[_Scalar]:
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def intrinsics(self, camera: Intrinsics) -> Intrinsics:
         """The camera of the framed picture."""

@@ -93,8 +93,8 @@ def _frame_hidden(scene: Scene, framing: Framing) -> tuple[NDArray[np.float32] |
     """Hidden colour, averaged over where it is known, and depth."""
     if scene.hidden_rgb_linear is None or scene.hidden_depth_m is None:
         return None, None
-    known = np.isfinite(scene.hidden_depth_m)[..., None].astype(np.float32)
-    share = framing.average(np.repeat(known, 3, axis=2))
-    light = framing.average(np.where(known > 0, scene.hidden_rgb_linear, np.float32(0)))
+    known = np.isfinite(scene.hidden_depth_m).astype(np.float32)
+    share = framing.average(known)[..., None]
+    light = framing.average(np.where(known[..., None] > 0, scene.hidden_rgb_linear, np.float32(0)))
     colour = np.divide(light, share, out=np.zeros_like(light), where=share > 0)
     return colour, framing.pick(scene.hidden_depth_m)
