@@ -75,9 +75,9 @@ class RenderConfig:
                 object.__setattr__(self, field.name, float(value))
             elif type(value) is not kind:
                 raise ConfigError(f"{field.name} must be {kind.__name__}, got {value!r}")
-        known = {field.name for field in fields(PhoneProfile)}
+        known = {field.name for field in fields(PhoneProfile)} - {"effects"}
         for phone in self.phones:
-            if not isinstance(phone, Mapping) or set(phone) != known:
+            if not isinstance(phone, Mapping) or set(phone) - {"effects"} != known:
                 raise ConfigError(f"phones must be profiles with the keys {', '.join(sorted(known))}")
 
     def to_json(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.camera import PhoneProfile, draw_camera, focus_schedule_m, sensor_distance_m
+from focalsim.camera import PhoneProfile, StackCamera, draw_camera, focus_schedule_m, sensor_distance_m
 from focalsim.color import linear_to_srgb
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, FocalsimError
@@ -150,10 +150,11 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         principal_point_px=camera.principal_point_px[REFERENCE_SLICE],
         output_size=size,
     )
+    images, all_in_focus, settings = _develop(job, index, profile, camera, stack, sharp)
     magnification, shift_px = camera.relative_to(REFERENCE_SLICE)
     return Sample(
-        images=linear_to_srgb(stack),
-        all_in_focus=linear_to_srgb(sharp),
+        images=images,
+        all_in_focus=all_in_focus,
         depth_m=np.where(valid, depth_m, np.float32(0)),
         valid=valid,
         focus_distance_m=camera.focus_distances_m.astype(np.float32),
@@ -167,4 +168,29 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         source_id=scene.source_id,
         depth_scale=prepared.depth_scale,
         sample_index=index,
+        **settings,
     )
+
+
+def _develop(
+    job: Job,
+    index: int,
+    profile: PhoneProfile,
+    camera: StackCamera,
+    stack: NDArray[np.float32],
+    sharp: NDArray[np.float32],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, float | None]]:
+    """The phone's pictures of the slices (S, H, W, 3) and of the sharp frame, and the settings drawn for them."""
+    if not profile.effects:
+        return linear_to_srgb(stack), linear_to_srgb(sharp), {}
+    from focalsim.sensor import View, develop_sharp, develop_slice, draw_settings
+
+    seed = job.config.seed
+    settings = draw_settings(profile, job.config.width, sample_rng(seed, index, "effects"))
+    views = [View.of_slice(profile, camera, n, job.config.width, job.config.height) for n in range(len(stack))]
+    images = [
+        develop_slice(light, profile.effects, settings, view, sample_rng(seed, index, "sensor", n))
+        for n, (light, view) in enumerate(zip(stack, views, strict=True))
+    ]
+    all_in_focus = develop_sharp(sharp, profile.effects, settings, views[REFERENCE_SLICE])
+    return np.stack(images), all_in_focus, asdict(settings)

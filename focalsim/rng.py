@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 # Each stage of a sample draws from its own stream, so that a change in one leaves the others alone.
-STREAMS = {"camera": 0, "scene": 1}
+STREAMS = {"camera": 0, "scene": 1, "effects": 2, "sensor": 3}
 
 
-def sample_rng(seed: int, sample_index: int, stream: str) -> np.random.Generator:
-    """Generator of one sample's ``stream`` ("camera" or "scene"); depends on nothing but its arguments."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(sample_index, STREAMS[stream]))
+def sample_rng(seed: int, sample_index: int, stream: str, *parts: int) -> np.random.Generator:
+    """Generator of one sample's ``stream`` (a key of ``STREAMS``), or of a part of it, such as one slice.
+
+    Depends on nothing but its arguments.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(sample_index, STREAMS[stream], *parts))
     return np.random.Generator(np.random.PCG64(sequence))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 class Sample:
     """A focal stack with its camera and its truth. S slices, far to near; H x W pixels.
 
-    Fields can be read as attributes or by name (``sample["images"]``).
+    Fields can be read as attributes or by name (``sample["images"]``). The last ones are None where the phone has no
+    such effect.
     """
 
     images: NDArray[np.uint8]  # (S, H, W, 3) sRGB, as the phone delivers them
@@ -32,15 +33,19 @@ class Sample:
     source_id: str
     depth_scale: float  # factor applied to the source's metres, 1 = kept
     sample_index: int  # global index within the bundle
+    exposure_ev: float | None = None  # light was multiplied by 2^ev
+    shot_noise: float | None = None  # variance of raw values (white is 1) per unit of their expectation
+    read_noise: float | None = None  # standard deviation of raw values in the dark
+    jpeg_quality: float | None = None  # whole number 1..100 on libjpeg's scale
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self.keys():
+        if name not in self.__slots__:
             raise KeyError(f"a sample has no field {name!r}; it has {', '.join(self.keys())}")
         return getattr(self, name)
 
     def keys(self) -> tuple[str, ...]:
-        """Names of all fields, in the order of the shard schema."""
-        return tuple(field.name for field in fields(self))
+        """Names of all fields that are not None, in the order of the shard schema."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from focalsim.camera.effects import NO_EFFECTS, Effects, load_effects
+from focalsim.camera.numbers import Number, check_schema, read_number, read_toml, refuse_unknown
 from focalsim.errors import ProfileError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-PROFILE_SCHEMA = 1
-_SOURCES = re.compile(r"seed release|data sheet|assumed|calibrated from \d+ images")
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """Where a number stands in the TOML file and what it may be: ``low`` <= value <= ``high``."""
-
-    section: str
-    key: str
-    low: float
-    high: float
-    integer: bool = False
-    unit: float = 1.0  # factor to SI
-
-
 # field of PhoneProfile -> its place, its unit and the range outside which it cannot be a camera's.
-_NUMBERS: dict[str, _Number] = {
-    "focal_length_m": _Number("lens", "focal_length_mm", 0.5, 1000.0, unit=1e-3),
-    "f_number": _Number("lens", "f_number", 0.5, 64.0),
-    "sensor_width_px": _Number("sensor", "width_px", 16, 100_000, integer=True),
-    "sensor_height_px": _Number("sensor", "height_px", 16, 100_000, integer=True),
-    "pixel_pitch_m": _Number("sensor", "pixel_pitch_um", 0.3, 50.0, unit=1e-6),
-    "fov_error_slope_m": _Number("fov_error", "slope_m", -0.1, 0.1),
-    "fov_error_intercept": _Number("fov_error", "intercept", -0.5, 0.5),
-    "fov_error_std": _Number("fov_error", "std", 0.0, 0.2),
-    "principal_point_x_mean_px": _Number("principal_point", "x_mean_px", -1000.0, 1000.0),
-    "principal_point_x_std_px": _Number("principal_point", "x_std_px", 0.0, 1000.0),
-    "principal_point_y_mean_px": _Number("principal_point", "y_mean_px", -1000.0, 1000.0),
-    "principal_point_y_std_px": _Number("principal_point", "y_std_px", 0.0, 1000.0),
+_NUMBERS: dict[str, Number] = {
+    "focal_length_m": Number("lens", "focal_length_mm", 0.5, 1000.0, unit=1e-3),
+    "f_number": Number("lens", "f_number", 0.5, 64.0),
+    "sensor_width_px": Number("sensor", "width_px", 16, 100_000, integer=True),
+    "sensor_height_px": Number("sensor", "height_px", 16, 100_000, integer=True),
+    "pixel_pitch_m": Number("sensor", "pixel_pitch_um", 0.3, 50.0, unit=1e-6),
+    "fov_error_slope_m": Number("fov_error", "slope_m", -0.1, 0.1),
+    "fov_error_intercept": Number("fov_error", "intercept", -0.5, 0.5),
+    "fov_error_std": Number("fov_error", "std", 0.0, 0.2),
+    "principal_point_x_mean_px": Number("principal_point", "x_mean_px", -1000.0, 1000.0),
+    "principal_point_x_std_px": Number("principal_point", "x_std_px", 0.0, 1000.0),
+    "principal_point_y_mean_px": Number("principal_point", "y_mean_px", -1000.0, 1000.0),
+    "principal_point_y_std_px": Number("principal_point", "y_std_px", 0.0, 1000.0),
 }
 _TEXTS = ("schema", "name", "display_name", "notes")
 
@@ -58,6 +37,7 @@ class PhoneProfile:
     fov_error_*        alpha_n ~ Normal(slope_m / s_n + intercept, std), relative field of view (no unit)
     principal_point_*  (x, y) ~ Normal(mean, std), pixels, +x right, +y down
     sources            where each number is from
+    effects            what the phone adds after the lens; none unless the file has sections [effects.NAME]
     """
 
     name: str
@@ -76,6 +56,11 @@ class PhoneProfile:
     principal_point_y_mean_px: float
     principal_point_y_std_px: float
     sources: Mapping[str, str]
+    effects: Effects = NO_EFFECTS
+
+    def __post_init__(self) -> None:
+        if isinstance(self.effects, Mapping):  # as a bundle's config has them
+            object.__setattr__(self, "effects", Effects.from_dict(self.effects))
 
     @property
     def sensor_width_m(self) -> float:
@@ -89,12 +74,11 @@ class PhoneProfile:
         Raises ProfileError that names the key for unknown or missing keys, wrong units and impossible values.
         """
         sections = {number.section for number in _NUMBERS.values()}
-        _refuse_unknown(data, {*_TEXTS, *sections}, origin, "")
-        for key in ("schema", "name", "display_name"):
+        refuse_unknown(data, {*_TEXTS, *sections, "effects"}, origin, "")
+        check_schema(data, origin)
+        for key in ("name", "display_name"):
             if key not in data:
                 raise ProfileError(f"{origin}: missing key '{key}'")
-        if data["schema"] != PROFILE_SCHEMA:
-            raise ProfileError(f"{origin}: 'schema' must be {PROFILE_SCHEMA}, got {data['schema']!r}")
         for key in _TEXTS[1:]:
             if not isinstance(data.get(key, ""), str):
                 raise ProfileError(f"{origin}: '{key}' must be a string, got {data[key]!r}")
@@ -102,22 +86,25 @@ class PhoneProfile:
             if not isinstance(data.get(section), Mapping):
                 raise ProfileError(f"{origin}: missing section [{section}]")
             keys = {number.key for number in _NUMBERS.values() if number.section == section}
-            _refuse_unknown(data[section], keys, origin, f"{section}.")
+            refuse_unknown(data[section], keys, origin, f"{section}.")
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
         for field, number in _NUMBERS.items():
-            values[field], sources[field] = _read_number(data[number.section], number, origin)
+            values[field], sources[field] = read_number(data[number.section], number, origin)
         return cls(
             name=data["name"],
             display_name=data["display_name"],
             notes=data.get("notes", ""),
             sources=sources,
+            effects=Effects.from_toml(data.get("effects", {}), origin),
             **values,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain JSON-able values; what a bundle's config stores."""
-        return {**asdict(self), "sources": dict(self.sources)}
+        """All fields as plain JSON-able values, what a bundle's config stores; without ``effects`` that are off."""
+        plain = {**asdict(self), "sources": dict(self.sources)}
+        del plain["effects"]
+        return {**plain, "effects": self.effects.to_dict()} if self.effects else plain
 
     def describe(self) -> list[tuple[str, str, str]]:
         """Rows of (key with unit, value, source) as they stand in the file."""
@@ -126,40 +113,8 @@ class PhoneProfile:
             number = _NUMBERS.get(field.name)
             if number is not None:
                 value = getattr(self, field.name) / number.unit
-                rows.append((f"{number.section}.{number.key}", f"{value:g}", self.sources[field.name]))
-        return rows
-
-
-def _refuse_unknown(data: Mapping[str, Any], known: set[str], origin: str, prefix: str) -> None:
-    for key in data:
-        if key not in known:
-            stem = key.rpartition("_")[0]
-            close = [k for k in sorted(known) if stem and k.rpartition("_")[0] == stem]
-            hint = f"; the unit must be that of '{prefix}{close[0]}'" if close else ""
-            raise ProfileError(f"{origin}: unknown key '{prefix}{key}'{hint} (known: {', '.join(sorted(known))})")
-
-
-def _read_number(section: Mapping[str, Any], number: _Number, origin: str) -> tuple[float, str]:
-    name = f"{number.section}.{number.key}"
-    if number.key not in section:
-        raise ProfileError(f"{origin}: missing key '{name}'")
-    entry = section[number.key]
-    if not isinstance(entry, Mapping) or set(entry) != {"value", "source"}:
-        raise ProfileError(f"{origin}: '{name}' must be {{ value = ..., source = \"...\" }}, got {entry!r}")
-    value, source = entry["value"], entry["source"]
-    if isinstance(value, bool) or not isinstance(value, int if number.integer else (int, float)):
-        kind = "a whole number" if number.integer else "a number"
-        raise ProfileError(f"{origin}: '{name}' must be {kind}, got {value!r}")
-    if not number.low <= value <= number.high:
-        raise ProfileError(
-            f"{origin}: '{name}' must lie in [{number.low:g}, {number.high:g}], got {value!r} (wrong unit?)"
-        )
-    if not isinstance(source, str) or not _SOURCES.fullmatch(source):
-        raise ProfileError(
-            f"{origin}: source of '{name}' must be 'seed release', 'data sheet', 'assumed' or "
-            f"'calibrated from N images', got {source!r}"
-        )
-    return (value if number.integer else value * number.unit), source
+                rows.append((number.name, f"{value:g}", self.sources[field.name]))
+        return [*rows, *self.effects.describe()]
 
 
 def list_profiles() -> list[str]:
@@ -176,19 +131,27 @@ def load_profile(name_or_path: str) -> PhoneProfile:
         origin, path = name_or_path, Path(name_or_path)
         if not path.is_file():
             raise ProfileError(f"{origin}: no such profile file")
-        raw = path.read_bytes()
     else:
         if name_or_path not in list_profiles():
             raise ProfileError(
                 f"unknown phone {name_or_path!r}; known: {', '.join(list_profiles())}, or the path of a .toml file"
             )
         origin = f"phone_profiles/{name_or_path}.toml"
-        raw = _folder().joinpath(f"{name_or_path}.toml").read_bytes()
-    try:
-        data = tomllib.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ProfileError(f"{origin}: not a TOML file: {error}") from None
-    return PhoneProfile.from_dict(data, origin)
+        path = _folder().joinpath(f"{name_or_path}.toml")
+    return PhoneProfile.from_dict(read_toml(path, origin), origin)
+
+
+def phone_dicts(names: Iterable[str], effects: str | None = None) -> tuple[dict[str, Any], ...]:
+    """What a config's ``phones`` holds: the profiles of these names or paths, each once; "all": those that come along.
+
+    ``effects`` (a name, a path, or "none") takes the place of the profiles' own. Raises ProfileError.
+    """
+    wanted = [name for given in names for name in (list_profiles() if given == "all" else [given])]
+    profiles = [load_profile(name) for name in dict.fromkeys(wanted)]
+    if effects is not None:
+        chosen = NO_EFFECTS if effects == "none" else load_effects(effects)
+        profiles = [replace(profile, effects=chosen) for profile in profiles]
+    return tuple(profile.to_dict() for profile in profiles)
 
 
 def _folder() -> Any:

@@ -34,6 +34,7 @@ def _shard_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("samples", f"{d['samples']} of {d['slices']} slices, {d['width']} x {d['height']} px"),
         ("focus (first)", f"{focus} m"),
         ("phones", ", ".join(f"{name} ({n})" for name, n in d["phones"].items())),
+        *_effect_rows(d["config"]),
         ("source", f"{d['config']['source']}, {d['source_frames']} frames"),
         ("license", f"{d['license']}; {d['attribution']}"),
         ("seed", str(d["seed"])),
@@ -57,6 +58,7 @@ def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("shards", f"{totals['shards']} of {len(d['shards'])}, {totals['bytes'] / 1e6:.1f} MB"),
         ("focus", f"{config['far_m']:g} to {config['near_m']:g} m"),
         ("phones", ", ".join(f"{name} ({n})" for name, n in d["phones"].items())),
+        *_effect_rows(config),
         ("source", config["source"]),
         ("skipped", ", ".join(f"{n} {reason}" for reason, n in d["skipped"].items()) or "no frame"),
         ("license", f"{d['license']}; {d['attribution']}"),
@@ -65,6 +67,14 @@ def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("config sha256", d["config_sha256"]),
         *_histogram_rows(d["histograms"]),
     ]  # fmt: skip
+
+
+def _effect_rows(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the phones add after the lens; no row where they add nothing."""
+    from focalsim.shards.card import effects_text
+
+    text = effects_text(config["phones"])
+    return [("effects", text)] if text else []
 
 
 def _histogram_rows(histograms: dict[str, Any]) -> list[tuple[str, str]]:

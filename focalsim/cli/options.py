@@ -34,6 +34,12 @@ phone_opt = click.option(
     metavar="NAME|FILE|all",
     help="Phone profile, or the path of a .toml file. May be repeated; each sample then draws one.",
 )
+effects_opt = click.option(
+    "--effects",
+    metavar="NAME|FILE|none",
+    help="What the phones add after the lens: a set by name (typical), or the path of a .toml file, in place of the "
+    "profiles' own.",
+)
 samples_opt = click.option(
     "--samples",
     type=click.IntRange(min=1),

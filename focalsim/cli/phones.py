@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from focalsim.camera import PhoneProfile, list_profiles, load_profile
+from focalsim.camera import (
+    Effects,
+    PhoneProfile,
+    is_effects_file,
+    list_effects,
+    list_profiles,
+    load_effects,
+    load_profile,
+)
 
 
 @click.group(invoke_without_command=True)
@@ -17,30 +25,43 @@ def phones(ctx: click.Context) -> None:
 
 @phones.command("list")
 def list_() -> None:
-    """Names of the profiles that come with focalsim."""
+    """Names of the profiles, and of the sets of effects, that come with focalsim."""
     for name in list_profiles():
         click.echo(f"{name:<16}{load_profile(name).display_name}")
+    for name in list_effects():
+        click.echo(f"--effects {name}")
 
 
 @phones.command()
 @click.argument("name", metavar="NAME|FILE")
 def show(name: str) -> None:
-    """Every number of a profile, with its unit and its source."""
-    _print(load_profile(name))
+    """Every number of a profile, or of a set of effects by its name, with its unit and its source."""
+    if name in list_effects():
+        _print_rows(load_effects(name))
+    else:
+        _print(load_profile(name))
 
 
 @phones.command()
 @click.argument("file", metavar="FILE")
 def check(file: str) -> None:
-    """Check a profile of your own; says what is wrong with it, or nothing but its name."""
+    """Check a profile or a file of effects of your own; says what is wrong with it, or nothing but its name."""
     if not file.endswith(".toml"):
         raise click.BadParameter(f"{file!r} does not end in .toml", param_hint="FILE")
-    click.echo(f"{file}: ok, {load_profile(file).name}")
+    if is_effects_file(file):
+        names = ", ".join(key.partition(".")[2] for key, _, _ in load_effects(file).describe()) or "no effects"
+        click.echo(f"{file}: ok, {names}")
+    else:
+        click.echo(f"{file}: ok, {load_profile(file).name}")
 
 
 def _print(profile: PhoneProfile) -> None:
     click.echo(f"{profile.name}: {profile.display_name}\n")
-    for key, value, source in profile.describe():
-        click.echo(f"  {key:<28}{value:>14}   {source}")
+    _print_rows(profile)
     if profile.notes.strip():
         click.echo(f"\n{profile.notes.strip()}")
+
+
+def _print_rows(described: PhoneProfile | Effects) -> None:
+    for key, value, source in described.describe():
+        click.echo(f"  {key:<28}{value:>14}   {source}")

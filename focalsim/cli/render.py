@@ -15,6 +15,7 @@ from focalsim.cli import options as opt
 @click.command()
 @click.argument("source", required=False, type=opt.PATH)
 @opt.phone_opt
+@opt.effects_opt
 @click.option("--out", type=opt.PATH, default="shards", show_default=True, help="Folder of the bundle.")
 @opt.samples_opt
 @opt.seed_opt
@@ -42,6 +43,7 @@ def render(source: Path | None, **given: Any) -> None:
     if given["overwrite"] and given["resume"]:
         raise click.UsageError("--overwrite and --resume exclude each other")
 
+    from focalsim.camera import phone_dicts
     from focalsim.config import RenderConfig
     from focalsim.job import plan_job
     from focalsim.pipeline import render_bundle
@@ -50,7 +52,7 @@ def render(source: Path | None, **given: Any) -> None:
 
     width, height = given["size"]
     config = RenderConfig(
-        phones=_phones(given["phones"]),
+        phones=phone_dicts(given["phones"], given["effects"]),
         seed=given["seed"],
         width=width,
         height=height,
@@ -89,13 +91,6 @@ def render(source: Path | None, **given: Any) -> None:
         raise click.ClickException(f"interrupted; finish {out} with the same command and --resume") from None
     _summarise(report, out, time.monotonic() - started)
     click.echo(out)
-
-
-def _phones(names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    from focalsim.camera import list_profiles, load_profile
-
-    wanted = [name for given in names for name in (list_profiles() if given == "all" else [given])]
-    return tuple(load_profile(name).to_dict() for name in dict.fromkeys(wanted))
 
 
 def _summarise(report: Any, out: Path, seconds: float) -> None:

@@ -25,7 +25,7 @@ from focalsim.exchange.files import (
     write_provenance,
 )  # fmt: skip
 from focalsim.sample import Sample
-from focalsim.shards.schema import DATA_SETS, TEXT
+from focalsim.shards.schema import DATA_SETS, REQUIRED_DATA_SETS, TEXT
 from focalsim.sources.image_files import read_colour, read_exr
 
 _SMALL = tuple(data_set for data_set in DATA_SETS if not data_set.is_map)
@@ -59,7 +59,7 @@ def _write(folder: Path, sample: Sample) -> None:
     write_image(folder / "all_in_focus.png", sample.all_in_focus)
     write_exr(folder / "depth_m.exr", {"Z": sample.depth_m})
     write_image(folder / "valid.png", np.repeat(np.uint8(255) * sample.valid[..., None], 3, axis=2))
-    numbers = {d.name: np.asarray(sample[d.name]).tolist() for d in _SMALL}
+    numbers = {d.name: np.asarray(sample[d.name]).tolist() for d in _SMALL if sample[d.name] is not None}
     (folder / "sample.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -75,12 +75,14 @@ def _read(folder: Path) -> Sample:
     try:
         numbers = json.loads((folder / "sample.json").read_text("utf-8"))
         for d in _SMALL:
+            if d.effect and d.name not in numbers:
+                continue
             value = str(numbers[d.name]) if d.dtype == TEXT else np.asarray(numbers[d.name], d.dtype)
             values[d.name] = value if isinstance(value, str) or d.shape else value.item()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{folder / 'sample.json'}: is damaged: {type(error).__name__} {error}") from None
     slices_n, height, width = images.shape[:3]
-    for d in DATA_SETS:
+    for d in REQUIRED_DATA_SETS:
         expected = d.sample_shape((slices_n, height, width))
         if slices_n == 0 or np.shape(values[d.name]) != expected:
             raise SourceError(f"{folder}: {d.name} must have shape {expected}, got {np.shape(values[d.name])}")

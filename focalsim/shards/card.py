@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from focalsim.camera.effects import GROUPS
 from focalsim.shards.files import PARTIAL, sha256_of, write_bytes
 from focalsim.shards.manifest import MANIFEST_NAME, Manifest
-from focalsim.shards.schema import SCHEMA_VERSION, markdown_table
+from focalsim.shards.schema import DATA_SETS, SCHEMA_VERSION, demanded, markdown_table
 
 CARD_NAME = "README.md"
 CROISSANT_NAME = "croissant.json"
@@ -58,6 +60,9 @@ def dataset_card(manifest: Manifest) -> str:
     phones = ", ".join(str(phone["name"]) for phone in config.phones) or "unknown"
     skipped = Counter(reason for _, reason in manifest.skipped_frames)
     versions = ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_with.items()))
+    effects = effects_text(config.phones)
+    effects_row = f"| after the lens | {effects} |\n" if effects else ""
+    needed = demanded(config.to_json())
     return f"""\
 # {title(manifest)}
 
@@ -68,7 +73,7 @@ def dataset_card(manifest: Manifest) -> str:
 | stacks | {config.samples} of {config.slices} slices, {config.width} x {config.height} pixels |
 | focus | {config.far_m:g} to {config.near_m:g} m |
 | phones | {phones} |
-| source | {config.source} ({config.source_format}) |
+{effects_row}| source | {config.source} ({config.source_format}) |
 | frames skipped | {", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items())) or "none"} |
 | **license** | {manifest.license} |
 | **attribution** | {manifest.attribution} |
@@ -85,12 +90,23 @@ the focus. Depth, its mask and the all-in-focus image have the geometry of the r
 `manifest.json` lists the shards with their sha256, and holds the whole config. `focalsim verify` checks everything.
 A shard is an HDF5 file, schema version {SCHEMA_VERSION}, n samples, S slices:
 
-{markdown_table()}
+{markdown_table(d for d in DATA_SETS if d.name in needed)}
 ## Reading a sample and aligning it
 
 ```python
 {READ_EXAMPLE}```
 """
+
+
+def effects_text(phones: Iterable[Mapping[str, Any]]) -> str:
+    """The effects of a config's phones by name, "vignetting, noise (phone)"; empty where there are none."""
+    by_names: dict[str, list[str]] = {}
+    for phone in phones:
+        names = ", ".join(name.replace("_", " ") for name in GROUPS if name in phone.get("effects", {}))
+        by_names.setdefault(names, []).append(str(phone["name"]))
+    if len(by_names) == 1:
+        return next(iter(by_names))
+    return "; ".join(f"{names or 'none'} ({', '.join(having)})" for names, having in by_names.items())
 
 
 def title(manifest: Manifest) -> str:

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from focalsim.shards.histograms import histograms
 from focalsim.shards.manifest import read_manifest
 from focalsim.shards.reader import ShardReader
-from focalsim.shards.schema import DATA_SETS
 
 
 def describe_shard(path: Path) -> dict[str, Any]:
     """Sizes, attributes, data sets, the ranges of the small ones, histograms of depth and blur. Raises ShardError."""
     with ShardReader(path) as reader:
-        columns = {d.name: reader.column(d.name) for d in DATA_SETS if not d.is_map}
+        columns = {d.name: reader.column(d.name) for d in reader.data_sets if not d.is_map}
         ranges = {
-            name: [float(values.min()), float(values.max())]
+            # NaN: the phone of the sample has no such effect
+            name: [float(np.nanmin(values)), float(np.nanmax(values))]
             for name, values in columns.items()
             if values.dtype.kind in "fi"
         }
         with h5py.File(path, "r") as file:
-            data_sets = {d.name: _storage(file[d.name], d.meaning) for d in DATA_SETS}
+            data_sets = {d.name: _storage(file[d.name], d.meaning) for d in reader.data_sets}
         n, slices, height, width = data_sets["images"]["shape"][:4]
         return {
             "path": str(path),

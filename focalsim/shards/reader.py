@@ -17,7 +17,7 @@ from focalsim.errors import ConfigError, ShardError
 from focalsim.sample import Sample
 from focalsim.shards.guarded import GuardedFile
 from focalsim.shards.plain import PlainMap
-from focalsim.shards.schema import DATA_SETS, TEXT
+from focalsim.shards.schema import DATA_SETS, TEXT, DataSet
 from focalsim.shards.validate import Header, validate
 
 _MAPS = {data_set.name: data_set for data_set in DATA_SETS if data_set.is_map}
@@ -33,7 +33,7 @@ class ShardReader:
     and opens the file anew in every process, so it can be handed to the workers of a data loader.
 
     Attributes: ``path``, ``slices``, ``height``, ``width``, ``schema_version``, ``reference_slice``, ``seed``,
-    ``config``, ``focalsim_version``, ``license``, ``attribution``.
+    ``config``, ``focalsim_version``, ``license``, ``attribution``, and ``data_sets``, which the file holds.
 
     Raises ShardError when opened on a file that is not a complete shard of a known schema version, and when
     reading finds damaged data (the error names file, data set and sample); IndexError beyond the last sample.
@@ -58,6 +58,7 @@ class ShardReader:
         except OSError as error:
             raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
         self._pid = os.getpid()
+        self.data_sets: tuple[DataSet, ...] = tuple(d for d in DATA_SETS if d.name in self._file)
         self._length = header.samples
         self.slices, self.height, self.width = header.dims
         self._config_json: str = header.attributes["config"]
@@ -105,13 +106,14 @@ class ShardReader:
             raise IndexError(f"{self.path}: sample {index} of {n}")
         index %= n
         values: dict[str, Any] = {}
-        for data_set in DATA_SETS:
+        for data_set in self.data_sets:
             if data_set.is_map:
                 values[data_set.name] = self.read(data_set.name, index)
-            else:
-                # Scalars become plain Python values; rows are copied so that nobody shares the column.
-                row = self.column(data_set.name)[index]
-                values[data_set.name] = row.copy() if row.ndim else row.item()
+                continue
+            # Scalars become plain Python values; rows are copied so that nobody shares the column.
+            row = self.column(data_set.name)[index]
+            value = row.copy() if row.ndim else row.item()
+            values[data_set.name] = None if data_set.effect and np.isnan(value) else value
         return Sample(**values)
 
     def __iter__(self) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class DataSet:
     dtype: str
     shape: tuple[Axis, ...]
     meaning: str
+    effect: str = ""  # there only where a phone has this effect; NaN in samples of phones that lack it
 
     @property
     def is_map(self) -> bool:
@@ -71,7 +72,25 @@ DATA_SETS: tuple[DataSet, ...] = (
     DataSet("source_id", TEXT, (), "which frame of which source"),
     DataSet("depth_scale", "<f4", (), "factor applied to the source's metres to fit the focus range (1: kept)"),
     DataSet("sample_index", "<i8", (), "index in the whole bundle; with the seed it names the random draws"),
+    DataSet("exposure_ev", "<f4", (), "light was multiplied by 2^ev", "exposure"),
+    DataSet("shot_noise", "<f4", (), "variance of raw values (white is 1) per unit of their expectation", "noise"),
+    DataSet("read_noise", "<f4", (), "standard deviation of raw values in the dark", "noise"),
+    DataSet("jpeg_quality", "<f4", (), "1 to 100, on libjpeg's scale", "jpeg"),
 )
+REQUIRED_DATA_SETS = tuple(data_set for data_set in DATA_SETS if not data_set.effect)
+EFFECT_DATA_SETS = tuple(data_set for data_set in DATA_SETS if data_set.effect)
+
+
+def demanded(config: str) -> set[str]:
+    """Names of the data sets that a shard of this config (JSON) must have."""
+    names = {data_set.name for data_set in REQUIRED_DATA_SETS}
+    try:
+        phones = json.loads(config).get("phones", [])
+        effects = {effect for phone in phones for effect in phone.get("effects", {})}
+    except (ValueError, AttributeError, TypeError):  # a config of another make demands nothing
+        effects = set()
+    return names | {data_set.name for data_set in EFFECT_DATA_SETS if data_set.effect in effects}
+
 
 # name -> (type, meaning) of the root attributes.
 ATTRIBUTES: dict[str, tuple[type, str]] = {
@@ -95,10 +114,10 @@ def attributes_sha256(attributes: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def markdown_table() -> str:
+def markdown_table(data_sets: Iterable[DataSet] = REQUIRED_DATA_SETS) -> str:
     """The schema as a Markdown table, for the documents."""
     rows = ["| data set | shape | type | meaning |", "|---|---|---|---|"]
-    for data_set in DATA_SETS:
+    for data_set in data_sets:
         shape = ", ".join(str(axis) for axis in ("n", *data_set.shape))
         kind = "UTF-8 string" if data_set.dtype == TEXT else np.dtype(data_set.dtype).name
         rows.append(f"| `{data_set.name}` | ({shape}) | {kind} | {data_set.meaning} |")

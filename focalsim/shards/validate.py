@@ -20,6 +20,7 @@ from focalsim.shards.schema import (
     DataSet,
     Dims,
     attributes_sha256,
+    demanded,
 )
 
 # Filters that every h5py has; anything else needs a plugin, which is code loaded because a file asks for it.
@@ -57,7 +58,10 @@ def validate(file: Any, origin: str) -> Header:
     n, dims = images.shape[0], images.shape[1:4]
     if min(images.shape) < 1:
         raise ShardError(f"{origin}: data set 'images' is empty: shape {images.shape}")
+    needed = demanded(attributes["config"])
     for data_set in DATA_SETS:
+        if data_set.name not in needed and data_set.name not in file:
+            continue
         stored = _data_set(file, data_set, origin)
         expected = (n, *data_set.sample_shape(dims))
         if stored.shape != expected:

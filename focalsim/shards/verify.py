@@ -82,7 +82,7 @@ def find_entry(path: Path) -> ShardEntry | None:
 def _unchecked_data_sets(path: Path) -> Iterator[str]:
     with h5py.File(path, "r") as file:
         for data_set in DATA_SETS:
-            if not file[data_set.name].fletcher32:
+            if data_set.name in file and not file[data_set.name].fletcher32:
                 yield f"{path}: data set '{data_set.name}' has no fletcher32 checksum"
 
 
@@ -125,6 +125,13 @@ def sample_problems(sample: Sample, reference: int) -> Iterator[str]:
         yield f"principal point shift must be 0 at the reference slice {reference}, got {shift}"
     if not np.all(np.isfinite(sample.fov_error)):
         yield "field-of-view errors must be finite"
+    for name in ("shot_noise", "read_noise"):
+        if sample[name] is not None and not 0 <= sample[name] < np.inf:
+            yield f"{name} must not be negative, got {sample[name]}"
+    if sample.exposure_ev is not None and not np.isfinite(sample.exposure_ev):
+        yield f"exposure_ev must be finite, got {sample.exposure_ev}"
+    if sample.jpeg_quality is not None and not 1 <= sample.jpeg_quality <= 100:
+        yield f"jpeg_quality must lie in 1..100, got {sample.jpeg_quality}"
     depth = sample.depth_m[sample.valid]
     bad = np.count_nonzero(~(np.isfinite(depth) & (depth > 0)))
     if bad:

@@ -13,7 +13,16 @@ import numpy as np
 from focalsim.errors import OutputError
 from focalsim.sample import Sample
 from focalsim.shards.files import ForgivingFile, commit, partial_path
-from focalsim.shards.schema import ATTRIBUTES, ATTRIBUTES_SHA256, DATA_SETS, TEXT, DataSet, Dims, attributes_sha256
+from focalsim.shards.schema import (
+    ATTRIBUTES,
+    ATTRIBUTES_SHA256,
+    DATA_SETS,
+    TEXT,
+    DataSet,
+    Dims,
+    attributes_sha256,
+    demanded,
+)
 
 # A fixed range of file versions (HDF5 1.8 and later read it), so that the bytes follow no library's default.
 _LIBVER = ("v108", "v108")
@@ -72,6 +81,9 @@ class ShardWriter:
                     self._create(data_set, data_set.dtype)
         for data_set in DATA_SETS:
             value = sample[data_set.name]
+            if data_set.effect:
+                self._columns[data_set.name].append(np.nan if value is None else value)
+                continue
             expected = data_set.sample_shape(self._dims)
             if np.shape(value) != expected:
                 raise ValueError(
@@ -106,10 +118,13 @@ class ShardWriter:
         """Write the small data sets, one chunk each: all their rows are known only now."""
         if self._written != self._samples:
             raise ValueError(f"{self.path}: planned for {self._samples} samples, got {self._written}")
+        needed = demanded(self._attributes["config"])
         for data_set in DATA_SETS:
             if data_set.is_map:
                 continue
             values = self._columns[data_set.name]
+            if data_set.name not in needed and np.all(np.isnan(values)):
+                continue
             if data_set.dtype == TEXT:
                 values = [text.encode(TEXT) for text in values]
                 dtype = h5py.string_dtype(TEXT, max(1, max(len(text) for text in values)))

@@ -50,7 +50,7 @@ def test_published_numbers(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_number_has_a_source(name):
     p = load_profile(name)
-    numbers = {f.name for f in fields(PhoneProfile)} - {"name", "display_name", "notes", "sources"}
+    numbers = {f.name for f in fields(PhoneProfile)} - {"name", "display_name", "notes", "sources", "effects"}
     assert set(p.sources) == numbers
     assert len(p.describe()) == len(numbers)
     assert all(source for _, _, source in p.describe())

@@ -79,7 +79,7 @@ def forge_attribute(path: Path, rng: np.random.Generator) -> None:
 
 def forge_shape(path: Path, rng: np.random.Generator) -> None:
     with h5py.File(path, "a") as file:
-        name = str(rng.choice([d.name for d in DATA_SETS]))
+        name = str(rng.choice([d.name for d in DATA_SETS if d.name in file]))
         shape, dtype = list(file[name].shape), file[name].dtype
         axis = rng.integers(len(shape))
         shape[axis] = int(rng.choice([0, 1, shape[axis] + 1, 2**20, 2**40 // (axis + 1)]))

@@ -14,7 +14,7 @@ from focalsim.config import RenderConfig
 from focalsim.shards import Manifest, ShardReader, describe_bundle, plan_shards, verify_bundle
 from focalsim.shards.bundle import open_bundle, shard_attributes, write_shards
 from focalsim.shards.card import READ_EXAMPLE, is_side_file
-from focalsim.shards.schema import ATTRIBUTES, markdown_table
+from focalsim.shards.schema import ATTRIBUTES, EFFECT_DATA_SETS, markdown_table
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "shard_format.md").read_text("utf-8")
 
@@ -81,6 +81,7 @@ def test_a_readme_of_ones_own_is_kept(tmp_path, make_sample):
 
 def test_the_document_holds_the_schema():
     assert markdown_table() in DOCUMENT
+    assert markdown_table(EFFECT_DATA_SETS) in DOCUMENT
     for name, (_, meaning) in ATTRIBUTES.items():
         assert re.search(rf"\| `{name}` \| .* \| {re.escape(meaning)} \|", DOCUMENT), name
 

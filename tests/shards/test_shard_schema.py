@@ -57,7 +57,7 @@ def test_one_slice_and_one_sample_are_read_without_their_neighbours(tmp_path, wr
 
 
 def test_the_table_for_the_documents_names_every_data_set():
-    table = markdown_table()
+    table = markdown_table(DATA_SETS)
     for data_set in DATA_SETS:
         assert f"| `{data_set.name}` | (n" in table
         assert data_set.meaning in table
