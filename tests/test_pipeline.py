@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -24,6 +23,7 @@ from focalsim.pipeline import render_bundle
 from focalsim.rng import sample_rng
 from focalsim.scene import Scene
 from focalsim.shards import ShardReader, read_manifest, verify_bundle
+from focalsim.shards.lock import hold
 from focalsim.sources import open_source
 
 PHONE = load_profile("pixel4").to_dict()
@@ -240,11 +240,10 @@ def test_another_programs_manifest_is_kept(made, tmp_path):
 
 
 def test_two_runs_at_once(made, tmp_path):
-    with open(tmp_path / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(OutputError, match="another run is writing this bundle"):
-            render_bundle(made, tmp_path)
-    assert list(contents(tmp_path)) == [".lock"]
+    with hold(tmp_path / ".lock"), pytest.raises(OutputError, match="another run is writing this bundle"):
+        render_bundle(made, tmp_path)
+    assert list(contents(tmp_path)) == []
+    (tmp_path / ".lock").touch()
     render_bundle(made, tmp_path)  # a lock file left behind does not matter
     assert ".lock" not in contents(tmp_path)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +14,11 @@ from focalsim.errors import OutputError
 from focalsim.sample import Sample
 from focalsim.shards.card import is_side_file, write_side_files
 from focalsim.shards.files import PARTIAL, sha256_of
+from focalsim.shards.lock import LOCK_NAME, hold
 from focalsim.shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, is_manifest, read_manifest
 from focalsim.shards.schema import SCHEMA_VERSION
 from focalsim.shards.writer import ShardWriter
 
-_LOCK_NAME = ".lock"
 _OWN_FILE = re.compile(r"(shard-\d{5,}\.h5|manifest\.json)(\.partial)?")
 
 
@@ -38,7 +36,7 @@ def open_bundle(folder: Path, planned: Manifest, *, resume: bool, overwrite: boo
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}") from None
-    with _lock(folder):
+    with hold(folder / LOCK_NAME):
         earlier = check_output(folder, resume=resume, overwrite=overwrite)
         manifest, kept = planned, set[str]()
         if earlier and resume:
@@ -124,6 +122,8 @@ def _resumed(folder: Path, planned: Manifest) -> Manifest:
     if not (folder / MANIFEST_NAME).exists():
         raise OutputError(f"{folder}: holds shards but no {MANIFEST_NAME}; use --overwrite to replace them")
     there = read_manifest(folder)
+    if there.history:
+        raise OutputError(f"{folder}: was put together from other bundles ({there.history[-1]}), not rendered")
     was, now = _decisive(there), _decisive(planned)
     differences = [
         f"{key} was {was.get(key, 'absent')}, is now {now.get(key, 'absent')}"
@@ -156,27 +156,3 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink()
     except OSError as error:
         raise OutputError(f"{error.filename}: cannot be removed: {error.strerror}") from None
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second run. The lock goes with the process, however that ends."""
-    path = folder / _LOCK_NAME
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"{folder}: another run is writing this bundle") from None
-        # The run that held the lock before may have removed the file that is locked now.
-        if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
-            raise OutputError(f"{folder}: another run has just finished here; try again")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)

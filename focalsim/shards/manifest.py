@@ -9,14 +9,16 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, ShardError
 from focalsim.shards.files import write_bytes
+from focalsim.shards.provenance import Origin, SkippedFrames, Step, frames_from_list, frames_to_list
 from focalsim.shards.schema import SCHEMA_VERSION
 
 MANIFEST_NAME = "manifest.json"
@@ -26,30 +28,56 @@ _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.h5")
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """One shard of a bundle; ``sha256`` and ``bytes`` are known once it is complete."""
+    """One shard of a bundle; ``sha256`` and ``bytes`` are known once it is complete.
+
+    In a bundle put together from others, ``origin`` is the place in ``Manifest.origins`` of the one that rendered the
+    samples, and ``index_ranges`` their (first, count) of ``sample_index`` there, one after the other.
+    """
 
     file: str
     first_sample: int
     samples: int
     sha256: str = ""
     bytes: int = 0
+    origin: int = 0
+    index_ranges: tuple[tuple[int, int], ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether the shard has been written."""
         return bool(self.sha256)
 
+    @property
+    def sample_indices(self) -> Iterator[int]:
+        """The ``sample_index`` that each sample must have, in order."""
+        ranges = self.index_ranges or ((self.first_sample, self.samples),)
+        return chain.from_iterable(range(first, first + count) for first, count in ranges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in a manifest."""
+        return (
+            {"file": self.file, "first_sample": self.first_sample, "samples": self.samples}
+            | ({"sha256": self.sha256, "bytes": self.bytes} if self.complete else {})
+            | ({"origin": self.origin, "index_ranges": [*map(list, self.index_ranges)]} if self.index_ranges else {})
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle holds. ``skipped_frames`` are (source_id, reason) of frames the source could not give."""
+    """What a bundle holds. ``skipped_frames`` are (source_id, reason) of frames the source could not give.
+
+    A bundle put together from others has ``history``, and ``origins``, whose configs and seeds are those of its shards;
+    its own config describes the whole.
+    """
 
     config: RenderConfig
     license: str
     attribution: str
     made_with: dict[str, str]
     shards: tuple[ShardEntry, ...]
-    skipped_frames: tuple[tuple[str, str], ...] = ()
+    skipped_frames: SkippedFrames = ()
+    origins: tuple[Origin, ...] = ()
+    history: tuple[Step, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -72,18 +100,19 @@ class Manifest:
             "made_with": self.made_with,
             "config": json.loads(self.config.to_json()),
             "config_sha256": self.config.fingerprint,
-            "shards": [
-                {"file": s.file, "first_sample": s.first_sample, "samples": s.samples}
-                | ({"sha256": s.sha256, "bytes": s.bytes} if s.complete else {})
-                for s in self.shards
-            ],
+            "shards": [shard.to_dict() for shard in self.shards],
             "totals": {
                 "shards": sum(s.complete for s in self.shards),
                 "samples": sum(s.samples for s in self.shards if s.complete),
                 "bytes": sum(s.bytes for s in self.shards),
             },
-            "skipped_frames": [{"source_id": name, "reason": why} for name, why in self.skipped_frames],
+            "skipped_frames": frames_to_list(self.skipped_frames),
         }
+        if self.history:
+            data["derived_from"] = {
+                "origins": [origin.to_dict() for origin in self.origins],
+                "history": [step.to_dict() for step in self.history],
+            }
         return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     def write(self, folder: Path) -> None:
@@ -117,13 +146,19 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     if version != SCHEMA_VERSION:
         raise ShardError(f"{path}: has schema version {version}; this program reads version {SCHEMA_VERSION}")
     try:
-        shards = tuple(_entry(shard, path) for shard in data["shards"])
-        skipped = tuple((str(frame["source_id"]), str(frame["reason"])) for frame in data["skipped_frames"])
-        config = RenderConfig.from_json(json.dumps(data["config"]))
+        derived = data.get("derived_from", {"origins": [], "history": []})
         manifest = Manifest(
-            config, str(data["license"]), str(data["attribution"]), dict(data["made_with"]), shards, skipped
+            config=RenderConfig.from_json(json.dumps(data["config"])),
+            license=str(data["license"]),
+            attribution=str(data["attribution"]),
+            made_with=dict(data["made_with"]),
+            shards=tuple(_entry(shard, path) for shard in data["shards"]),
+            skipped_frames=frames_from_list(data["skipped_frames"]),
+            origins=tuple(map(Origin.from_dict, derived["origins"])),
+            history=tuple(map(Step.from_dict, derived["history"])),
         )
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        _check_shards(manifest)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ConfigError) as error:
         raise ShardError(f"{path}: is damaged: {type(error).__name__} {error}") from None
     # Of the config as it was written: later versions may know more of it.
     written = json.dumps(data["config"], sort_keys=True)
@@ -136,8 +171,26 @@ def _entry(data: dict[str, Any], path: Path) -> ShardEntry:
     """One shard's line. A name with a folder in it could make verify read, or resume replace, any file."""
     if not isinstance(data["file"], str) or not _SHARD_NAME.fullmatch(data["file"]):
         raise ShardError(f"{path}: {data['file']!r} is not the name of a shard in the bundle's own folder")
-    sha256, size = data.get("sha256", ""), data.get("bytes", 0)
-    return ShardEntry(data["file"], int(data["first_sample"]), int(data["samples"]), str(sha256), int(size))
+    return ShardEntry(
+        data["file"],
+        int(data["first_sample"]),
+        int(data["samples"]),
+        str(data.get("sha256", "")),
+        int(data.get("bytes", 0)),
+        int(data.get("origin", 0)),
+        tuple((int(first), int(count)) for first, count in data.get("index_ranges", ())),
+    )
+
+
+def _check_shards(manifest: Manifest) -> None:
+    """Raise ValueError where two shards share a file, or one's ranges or origin cannot be."""
+    if len({shard.file for shard in manifest.shards}) < len(manifest.shards):
+        raise ValueError("a shard is listed twice")
+    for shard in manifest.shards:
+        if shard.index_ranges and sum(count for _, count in shard.index_ranges) != shard.samples:
+            raise ValueError(f"the ranges of {shard.file} do not add up to its samples")
+        if manifest.history and not 0 <= shard.origin < len(manifest.origins):
+            raise ValueError(f"{shard.file} has no origin")
 
 
 def plan_shards(samples: int, shard_size: int) -> tuple[ShardEntry, ...]:

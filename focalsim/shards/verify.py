@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ from focalsim.errors import ShardError
 from focalsim.sample import Sample
 from focalsim.shards.files import PARTIAL, sha256_of
 from focalsim.shards.manifest import MANIFEST_NAME, ShardEntry, read_manifest
+from focalsim.shards.provenance import Origin
 from focalsim.shards.reader import ShardReader
 from focalsim.shards.schema import DATA_SETS
 
@@ -43,6 +45,8 @@ def verify_bundle(folder: Path, tick: Tick = lambda: None) -> Iterator[str]:
         following = entry.first_sample + entry.samples
         if entry.complete:
             yield from verify_shard(folder / entry.file, entry, tick)
+            if manifest.history:
+                yield from _origin_problems(folder / entry.file, manifest.origins[entry.origin])
     if following != manifest.config.samples:
         planned = manifest.config.samples
         yield f"{folder / MANIFEST_NAME}: lists {following} samples, the config asks for {planned}"
@@ -71,6 +75,17 @@ def verify_shard(path: Path, entry: ShardEntry | None = None, tick: Tick = lambd
             tick()
 
 
+def _origin_problems(path: Path, origin: Origin) -> Iterator[str]:
+    """A shard carries the config, license and attribution of the bundle that its samples come from."""
+    try:
+        with ShardReader(path) as reader:
+            of_shard = (reader.config, reader.license, reader.attribution)
+    except OSError:
+        return  # verify_shard has said so
+    if of_shard != (origin.config, origin.license, origin.attribution):
+        yield f"{path}: does not come from {origin.name}, as the manifest says: another config, license or attribution"
+
+
 def find_entry(path: Path) -> ShardEntry | None:
     """What the manifest beside a shard says of it; None where there is no manifest or it does not list it."""
     if not (path.parent / MANIFEST_NAME).exists():
@@ -97,8 +112,8 @@ def _indices(reader: ShardReader, entry: ShardEntry | None) -> Iterator[str]:
     if len(np.unique(index)) != len(index) or index.min() < 0:
         yield f"{reader.path}: sample_index must be unique and at least 0, got {index.tolist()}"
     if entry is not None:
-        planned = np.arange(entry.first_sample, entry.first_sample + entry.samples)
-        if not np.array_equal(index, planned):
+        # One more than there are: a forged number of samples must not decide how much is allocated.
+        if index.tolist() != list(islice(entry.sample_indices, len(index) + 1)):
             yield f"{reader.path}: holds other samples than the manifest says"
     if reader.seed != config.seed:
         yield f"{reader.path}: attribute 'seed' is {reader.seed}, the config's is {config.seed}"
