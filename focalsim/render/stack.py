@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focalsim.camera.effects import LateralColor
 from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
 from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
-from focalsim.render.resample import breathing_map, resample, source_scale
+from focalsim.render.resample import AxisMap, breathing_map, resample, source_scale
 from focalsim.render.scatter import Samples, Scatter
 from focalsim.render.visibility import lens_visibility
 
 _ASPECT_TOLERANCE = 0.01
+_ALL = slice(0, 3)  # red, green and blue
+
+Window = tuple[int, int, int, int]  # left, top, width, height
 
 
 def render_stack(
@@ -33,6 +38,8 @@ def render_stack(
     hidden_rgb_linear: NDArray[np.float32] | None = None,
     hidden_depth_m: NDArray[np.float32] | None = None,
     output_size: tuple[int, int] | None = None,
+    window: Window | None = None,
+    lateral_color: LateralColor | None = None,
 ) -> NDArray[np.float32]:
     """Render the focal stack that a thin lens makes of an RGB-D frame.
 
@@ -52,6 +59,10 @@ def render_stack(
     hidden_rgb_linear, hidden_depth_m : (H, W, 3), (H, W), known surfaces behind the visible ones; depth NaN = unknown
     output_size : (W, H) of the result; by default the source's own. A source of another size is resampled once,
         together with the warp; its aspect ratio must be the output's within 1 %
+    window : (left, top, width, height) of the part of the source that is the picture, in its pixels; by default all of
+        it. ``sensor_width_m``, aspect ratio and centre are the window's. What lies around it is rendered too: its
+        blur reaches into the picture, and breathing brings it into view. Beyond the source its border is replicated
+    lateral_color : image scale of red and blue relative to green, less one; None = the same for all
 
     Returns
     -------
@@ -80,7 +91,8 @@ def render_stack(
     shift = np.zeros((len(focus), 2)) if principal_point_px is None else np.asarray(principal_point_px, np.float64)
     if shift.shape != (len(focus), 2) or not np.all(np.isfinite(shift)):
         raise RenderError(f"principal_point_px must be ({len(focus)}, 2) finite pixels, got shape {shift.shape}")
-    source_size = (depth.shape[1], depth.shape[0])
+    window = check_window(window, depth.shape)
+    source_size = window[2:]
     size = _check_size(output_size, source_size)
 
     # Blurring first, in the source's own pixels, and warping after gives the same picture as the other way round; it
@@ -93,7 +105,14 @@ def render_stack(
     stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
     for n, s in enumerate(focus):
         scene.blur(gain / s, blurred)
-        resample(blurred, *breathing_map(source_size, size, float(zoom[n]), (shift[n, 0], shift[n, 1])), stack[n])
+        for channels, scale in _channel_scales(lateral_color):
+            x, y = _window_map(depth.shape, window, size, float(zoom[n]) * scale, (shift[n, 0], shift[n, 1]))
+            if channels == _ALL:
+                resample(blurred, x, y, stack[n])
+            else:
+                warped = np.empty(stack.shape[1:], np.float32)
+                resample(blurred, x, y, warped)
+                stack[n, ..., channels] = warped[..., channels]
     return stack
 
 
@@ -105,19 +124,43 @@ def warp_frame(
     magnification: float,
     principal_point_px: tuple[float, float],
     output_size: tuple[int, int],
+    window: Window | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """The sharp frame in the geometry of one slice, by the same map as :func:`render_stack`.
 
     Colour is resampled, depth and validity take the nearest source pixel (no value is invented between two surfaces);
     what lies outside the source frame is not valid.
     """
-    x, y = breathing_map((depth_m.shape[1], depth_m.shape[0]), output_size, magnification, principal_point_px)
+    window = check_window(window, depth_m.shape)
+    x, y = _window_map(depth_m.shape, window, output_size, magnification, principal_point_px)
     columns, inside_x = x.nearest()
     rows, inside_y = y.nearest()
     pick = np.ix_(rows, columns)
     sharp = np.empty((output_size[1], output_size[0], 3), np.float32)
     resample(np.pad(rgb_linear, [(0, 0), (0, 0), (0, 1)]), x, y, sharp)
     return sharp, depth_m[pick], valid[pick] & inside_y[:, None] & inside_x[None, :]
+
+
+def _window_map(
+    shape: tuple[int, ...],
+    window: Window,
+    output_size: tuple[int, int],
+    magnification: float,
+    principal_point_px: tuple[float, float],
+) -> tuple[AxisMap, AxisMap]:
+    """The breathing of ``window`` as maps into the source of ``shape`` (H, W) that it is a part of."""
+    x, y = breathing_map(window[2:], output_size, magnification, principal_point_px)
+    return (
+        replace(x, offset=x.offset + window[0], n_in=shape[1]),
+        replace(y, offset=y.offset + window[1], n_in=shape[0]),
+    )
+
+
+def _channel_scales(lateral_color: LateralColor | None) -> list[tuple[slice, float]]:
+    """Channels that share an image scale, and the scale."""
+    if lateral_color is None:
+        return [(_ALL, 1.0)]
+    return [(slice(0, 1), 1 + lateral_color.red), (slice(1, 2), 1.0), (slice(2, 3), 1 + lateral_color.blue)]
 
 
 def _prepare(
@@ -197,6 +240,19 @@ def _check_hidden(
             "hidden surfaces must have positive depth (NaN = unknown) and finite light that is not negative"
         )
     return rgb, depth
+
+
+def check_window(window: Any, shape: tuple[int, ...]) -> Window:
+    """``window``, or all of a frame of ``shape`` (H, W). Raises RenderError where it does not lie in the frame."""
+    if window is None:
+        return 0, 0, shape[1], shape[0]
+    numbers = tuple(window)
+    if len(numbers) != 4 or not all(isinstance(n, (int, np.integer)) for n in numbers):
+        raise RenderError(f"window must be (left, top, width, height) in whole pixels, got {window!r}")
+    left, top, width, height = (int(n) for n in numbers)
+    if min(left, top) < 0 or min(width, height) < 2 or left + width > shape[1] or top + height > shape[0]:
+        raise RenderError(f"window {width}x{height} at ({left}, {top}) does not lie in the {shape[1]}x{shape[0]} frame")
+    return left, top, width, height
 
 
 def _check_magnification(magnification: Any, thin_lens: NDArray[np.float64]) -> NDArray[np.float64]:
