@@ -23,6 +23,14 @@ def repair_bundle(folder: Path, source: Source, *, workers: int = 1, progress: b
     """
     manifest = read_manifest(folder)
     config = manifest.config
+    if manifest.history:
+        inputs = ", ".join(
+            f"{i['name']} (manifest sha256 {i['manifest_sha256'][:12]})" for i in manifest.history[-1].inputs
+        )
+        raise ConfigError(
+            f"{folder}: was not rendered but put together from other bundles; make it again ({manifest.history[-1]}) "
+            f"from {inputs}"
+        )
     if source.format != config.source_format:
         raise ConfigError(f"{folder}: was made from {config.source} ({config.source_format}), got {source.format}")
     promised = {shard.file: shard.sha256 for shard in manifest.shards if shard.complete}

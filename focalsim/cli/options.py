@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from focalsim.config import COMPRESSIONS, DEPTH_POLICIES, RenderConfig
+
+if TYPE_CHECKING:
+    from focalsim.shards import Manifest
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RenderConfig)}
 
@@ -124,6 +127,24 @@ max_holes_opt = click.option(
 match_fov_opt = click.option(
     "--match-fov", is_flag=True, help="Crop frames of known intrinsics to the phone's field of view."
 )
+out_folder_opt = click.option("--out", type=PATH, required=True, help="Folder of what is made.")
+overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
+link_opt = click.option(
+    "--link", is_flag=True, help="Share whole shards with the bundles they come from instead of copying them."
+)
+
+
+def tell_bundle(manifest: Manifest, folder: Path) -> None:
+    """Folder on stdout, a summary on stderr."""
+    shards = manifest.shards
+    click.echo(
+        f"{manifest.config.samples} stacks in {len(shards)} {'shard' if len(shards) == 1 else 'shards'}, "
+        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {folder}",
+        err=True,
+    )
+    click.echo(folder)
+
+
 # Named here too, because the formats themselves import more than ``--help`` may; a test compares the two.
 EXCHANGE_NAMES = (
     "ddff",

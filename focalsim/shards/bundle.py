@@ -42,18 +42,18 @@ def open_bundle(folder: Path, planned: Manifest, *, resume: bool, overwrite: boo
         if earlier and resume:
             manifest = _resumed(folder, planned)
             kept = {MANIFEST_NAME, *(shard.file for shard in manifest.shards if shard.complete)}
-        _remove(path for path in _own_files(folder) if path.name not in kept)
+        _remove(path for path in own_files(folder) if path.name not in kept)
         manifest.write(folder)
         try:
             yield manifest
         finally:
             # Writers remove their own; an interrupt between two of their steps could leave one.
-            _remove(path for path in _own_files(folder) if path.name.endswith(PARTIAL))
+            _remove(path for path in own_files(folder) if path.name.endswith(PARTIAL))
 
 
 def check_output(folder: Path, *, resume: bool, overwrite: bool) -> bool:
     """Whether ``folder`` holds a bundle already. Raises OutputError where the options do not allow that."""
-    names = [path.name for path in _own_files(folder)]
+    names = [path.name for path in own_files(folder)]
     if MANIFEST_NAME in names and not is_manifest(folder):
         raise OutputError(f"{folder}: its {MANIFEST_NAME} is not a bundle's; use another folder")
     earlier = not all(name.endswith(PARTIAL) for name in names)
@@ -107,7 +107,7 @@ def finished_entry(folder: Path, entry: ShardEntry) -> ShardEntry:
     return replace(entry, sha256=sha256_of(path), bytes=path.stat().st_size)
 
 
-def _own_files(folder: Path) -> list[Path]:
+def own_files(folder: Path) -> list[Path]:
     """The files of a bundle in ``folder``, complete or partial; no other file is ever removed."""
     try:
         return [path for path in sorted(folder.iterdir()) if _OWN_FILE.fullmatch(path.name) or is_side_file(path)]

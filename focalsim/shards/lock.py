@@ -21,12 +21,13 @@ _FLOCK = struct.Struct("hhqqi0q")
 
 
 @contextmanager
-def hold(path: Path, first: int = 0, count: int = 0) -> Iterator[None]:
+def hold(path: Path, first: int = 0, count: int = 0, *, name: Path | None = None) -> Iterator[None]:
     """Hold bytes ``first`` to ``first + count`` of the lock file ``path`` (``count`` 0 = all that follow).
 
-    The last to hold any removes the file. Raises OutputError where it cannot be made, or another run holds some of them.
+    The last to hold any removes the file. Raises OutputError, which names ``name`` (else the file's folder), where it
+    cannot be made, or another run holds some of them.
     """
-    descriptor = _held(path, first, count)
+    descriptor = _held(path, first, count, name or path.parent)
     try:
         yield
     finally:
@@ -37,15 +38,15 @@ def hold(path: Path, first: int = 0, count: int = 0) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _held(path: Path, first: int, count: int) -> int:
+def _held(path: Path, first: int, count: int, name: Path) -> int:
     while True:
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise OutputError(f"{path.parent}: cannot be written: {error.strerror}") from None
+            raise OutputError(f"{name}: cannot be written: {error.strerror}") from None
         try:
             if not _lock(descriptor, first, count):
-                raise OutputError(f"{path.parent}: another run is writing this bundle")
+                raise OutputError(f"{name}: another run is writing this bundle")
             # The run that held the lock before may have removed the file that is locked now.
             if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return descriptor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class ShardReader:
     and opens the file anew in every process, so it can be handed to the workers of a data loader.
 
     Attributes: ``path``, ``slices``, ``height``, ``width``, ``schema_version``, ``reference_slice``, ``seed``,
-    ``config``, ``focalsim_version``, ``license``, ``attribution``, and ``data_sets``, which the file holds.
+    ``config``, ``focalsim_version``, ``license``, ``attribution``, ``attributes`` (all of them, as
+    stored), and ``data_sets``, which the file holds.
 
     Raises ShardError when opened on a file that is not a complete shard of a known schema version, and when
     reading finds damaged data (the error names file, data set and sample); IndexError beyond the last sample.
@@ -61,7 +63,7 @@ class ShardReader:
         self.data_sets: tuple[DataSet, ...] = tuple(d for d in DATA_SETS if d.name in self._file)
         self._length = header.samples
         self.slices, self.height, self.width = header.dims
-        self._config_json: str = header.attributes["config"]
+        self.attributes = header.attributes
         self.schema_version = header.attributes["schema_version"]
         self.reference_slice = header.attributes["reference_slice"]
         self.seed = header.attributes["seed"]
@@ -93,7 +95,7 @@ class ShardReader:
     def config(self) -> RenderConfig:
         """The config the shard was rendered with. Raises ShardError where this version cannot read it."""
         try:
-            return RenderConfig.from_json(self._config_json)
+            return RenderConfig.from_json(self.attributes["config"])
         except ConfigError as error:
             raise ShardError(f"{self.path}: attribute 'config': {error}") from None
 
@@ -136,6 +138,26 @@ class ShardReader:
         if name in self._plain:
             self._checked.add((name, index))
         return array
+
+    def storage(self, name: str) -> tuple[Any, ...]:
+        """How a data set is stored, see :func:`storage`."""
+        return storage(self._handle()[name])
+
+    def stored_chunks(self, name: str, index: int) -> Iterator[tuple[tuple[int, ...], int, bytes]]:
+        """The chunks of one sample as they are stored: (place in the sample, filters left out, bytes).
+
+        Their checksums, which are part of the bytes, are not compared.
+        """
+        stored = self._handle()[name]
+        steps = [range(0, size, step) for size, step in zip(stored.shape[1:], stored.chunks[1:], strict=True)]
+        for place in product(*steps):
+            try:
+                mask, data = stored.id.read_direct_chunk((index, *place))
+            except DAMAGE as error:
+                raise ShardError(
+                    f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}"
+                ) from None
+            yield place, mask, data
 
     def column(self, name: str) -> NDArray[Any]:
         """A small data set (no pixels) of all n samples, read once; strings as a unicode array."""
@@ -181,6 +203,13 @@ class ShardReader:
 
     def __repr__(self) -> str:
         return f"ShardReader({str(self.path)!r}, {len(self)} samples)"
+
+
+def storage(stored: Any) -> tuple[Any, ...]:
+    """Chunk shape and filters of a data set: where they are equal, so is the meaning of stored chunks."""
+    properties = stored.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    return (stored.chunks, filters)
 
 
 def _decode(item: Any, path: Path, name: str) -> str:

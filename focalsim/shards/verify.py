@@ -111,10 +111,9 @@ def _indices(reader: ShardReader, entry: ShardEntry | None) -> Iterator[str]:
         return
     if len(np.unique(index)) != len(index) or index.min() < 0:
         yield f"{reader.path}: sample_index must be unique and at least 0, got {index.tolist()}"
-    if entry is not None:
-        # One more than there are: a forged number of samples must not decide how much is allocated.
-        if index.tolist() != list(islice(entry.sample_indices, len(index) + 1)):
-            yield f"{reader.path}: holds other samples than the manifest says"
+    # One more than there are: a forged number of samples must not decide how much is allocated.
+    if entry is not None and index.tolist() != list(islice(entry.sample_indices, len(index) + 1)):
+        yield f"{reader.path}: holds other samples than the manifest says"
     if reader.seed != config.seed:
         yield f"{reader.path}: attribute 'seed' is {reader.seed}, the config's is {config.seed}"
 

@@ -10,9 +10,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from focalsim.errors import OutputError
+from focalsim.errors import OutputError, ShardError
 from focalsim.sample import Sample
 from focalsim.shards.files import ForgivingFile, commit, partial_path
+from focalsim.shards.reader import ShardReader, storage
 from focalsim.shards.schema import (
     ATTRIBUTES,
     ATTRIBUTES_SHA256,
@@ -71,14 +72,8 @@ class ShardWriter:
 
     def write(self, sample: Sample) -> None:
         """Append one sample."""
-        if self._written == self._samples:
-            raise ValueError(f"{self.path}: planned for {self._samples} samples, got another")
-        if self._written == 0:
-            slices, height, width = sample.images.shape[:3]
-            self._dims = (slices, height, width)
-            for data_set in DATA_SETS:
-                if data_set.is_map:
-                    self._create(data_set, data_set.dtype)
+        slices, height, width = sample.images.shape[:3]
+        self._begin_sample((slices, height, width))
         for data_set in DATA_SETS:
             value = sample[data_set.name]
             if data_set.effect:
@@ -95,6 +90,40 @@ class ShardWriter:
                 self._columns[data_set.name].append(value)
         self._written += 1
         self._disk.check()
+
+    def copy(self, reader: ShardReader, index: int) -> None:
+        """Append a sample of another shard, its pixels as they are stored: neither decoded nor encoded anew.
+
+        Raises ShardError where the other shard is damaged, or stores them in another way than this one.
+        """
+        dims = (reader.slices, reader.height, reader.width)
+        self._begin_sample(dims)
+        if dims != self._dims:
+            raise ShardError(f"{reader.path}: slices, height and width are {dims}, those before have {self._dims}")
+        held = {data_set.name for data_set in reader.data_sets}
+        for data_set in DATA_SETS:
+            if not data_set.is_map:
+                values = reader.column(data_set.name) if data_set.name in held else None
+                self._columns[data_set.name].append(np.nan if values is None else values[index])
+                continue
+            target = self._file[data_set.name]
+            if reader.storage(data_set.name) != storage(target):
+                raise ShardError(
+                    f"{reader.path}: data set '{data_set.name}' has other chunks or filters than the config"
+                )
+            for place, mask, chunk in reader.stored_chunks(data_set.name, index):
+                target.id.write_direct_chunk((self._written, *place), chunk, filter_mask=mask)
+        self._written += 1
+        self._disk.check()
+
+    def _begin_sample(self, dims: Dims) -> None:
+        if self._written == self._samples:
+            raise ValueError(f"{self.path}: planned for {self._samples} samples, got another")
+        if self._written == 0:
+            self._dims = dims
+            for data_set in DATA_SETS:
+                if data_set.is_map:
+                    self._create(data_set, data_set.dtype)
 
     def __exit__(self, exc_type: object, *exc: object) -> None:
         try:
