@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.camera import PhoneProfile, StackCamera, draw_camera, focus_schedule_m, sensor_distance_m
+from focalsim.camera import PhoneProfile, StackCamera, blur_gain_px_m, draw_camera, focus_schedule_m, sensor_distance_m
 from focalsim.color import linear_to_srgb
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, FocalsimError
@@ -16,6 +17,7 @@ from focalsim.rng import sample_rng
 from focalsim.sample import Sample
 from focalsim.sources import FrameRequest, Source
 
+_INTERPOLATION_PX = 8  # reach of the blur kernels and of the warp
 REFERENCE_SLICE = -1  # depth and all-in-focus image have the geometry of the nearest slice
 
 
@@ -52,7 +54,22 @@ class Job:
             near_m=self.config.near_m,
             far_m=self.config.far_m,
             focal_over_width=v_ref / profile.sensor_width_m,
+            margin_px=self._margin_px(profile),
         )
+
+    def _margin_px(self, profile: PhoneProfile) -> int:
+        """How far beyond the picture light comes from: by blur, by all but the rarest shifts, by interpolation."""
+        v = float(sensor_distance_m(profile.focal_length_m, self.config.near_m))
+        gain = float(
+            blur_gain_px_m(profile.focal_length_m, profile.f_number, v, self.config.width, profile.sensor_width_m)
+        )
+        shift = max(
+            abs(profile.principal_point_x_mean_px) + 3 * profile.principal_point_x_std_px,
+            abs(profile.principal_point_y_mean_px) + 3 * profile.principal_point_y_std_px,
+        )
+        zoom = 3 * profile.fov_error_std * self.config.width / 2
+        blur = gain / self.config.near_m / 2  # the radius of infinity's disc when focused nearest
+        return ceil(blur + shift * self.config.width / profile.sensor_width_px + zoom + _INTERPOLATION_PX)
 
 
 def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -> Job:
@@ -141,6 +158,8 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         hidden_rgb_linear=scene.hidden_rgb_linear,
         hidden_depth_m=scene.hidden_depth_m,
         output_size=size,
+        window=prepared.window,
+        lateral_color=profile.effects.lateral_color,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,
@@ -149,6 +168,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         magnification=float(camera.magnification[REFERENCE_SLICE]),
         principal_point_px=camera.principal_point_px[REFERENCE_SLICE],
         output_size=size,
+        window=prepared.window,
     )
     images, all_in_focus, settings = _develop(job, index, profile, camera, stack, sharp)
     magnification, shift_px = camera.relative_to(REFERENCE_SLICE)

@@ -12,7 +12,7 @@ from focalsim.camera.effects import (
 )
 from focalsim.camera.profile import PhoneProfile, list_profiles, load_profile, phone_dicts
 from focalsim.camera.schedule import focus_schedule_m
-from focalsim.camera.thin_lens import coc_diameter_px, sensor_distance_m
+from focalsim.camera.thin_lens import blur_gain_px_m, coc_diameter_px, sensor_distance_m
 
 __all__ = [
     "NO_EFFECTS",
@@ -21,6 +21,7 @@ __all__ = [
     "LateralColor",
     "PhoneProfile",
     "StackCamera",
+    "blur_gain_px_m",
     "coc_diameter_px",
     "draw_camera",
     "focus_schedule_m",

@@ -25,11 +25,9 @@ def phones(ctx: click.Context) -> None:
 
 @phones.command("list")
 def list_() -> None:
-    """Names of the profiles, and of the sets of effects, that come with focalsim."""
+    """Names of the profiles that come with focalsim."""
     for name in list_profiles():
         click.echo(f"{name:<16}{load_profile(name).display_name}")
-    for name in list_effects():
-        click.echo(f"--effects {name}")
 
 
 @phones.command()

@@ -19,6 +19,7 @@ class FrameRequest:
     width, height        size of the output images in pixels
     near_m, far_m        range of the focus distances in metres
     focal_over_width     lens-to-sensor distance over sensor width: the horizontal field of view
+    margin_px            how far beyond the picture light may come from, in output pixels; kept where a frame has it
     """
 
     width: int
@@ -26,6 +27,7 @@ class FrameRequest:
     near_m: float
     far_m: float
     focal_over_width: float
+    margin_px: int = 0
 
 
 class Source(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import atan, degrees
+from math import atan, ceil, degrees
 from typing import TypeVar
 
 import cv2
@@ -23,44 +23,87 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """A window of a frame (its first pixel and size) and the size (width, height) that it is reduced to."""
+    """A window of a frame (its first pixel and size), the size (width, height) that it is reduced to, and how many of
+    these reduced pixels are kept around it (left, top, right, bottom).
+    """
 
     left: int
     top: int
     width: int
     height: int
     size: tuple[int, int]
+    margin: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Where the picture stands in what the methods return: left, top, width, height."""
+        return (self.margin[0], self.margin[1], *self.size)
 
     def pick(self, image: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """One real sample for each pixel, the nearest: for depth and validity, which must not be averaged."""
-        if self.size == (self.width, self.height):
-            return np.ascontiguousarray(self._window(image))
-        columns = self.left + _nearest(self.size[0], self.width)
-        rows = self.top + _nearest(self.size[1], self.height)
-        return image[np.ix_(rows, columns)]
+        if self._whole_pixels:
+            return np.ascontiguousarray(self._kept(image))
+        rows, columns = (
+            np.concatenate([part.start + _nearest(n, part.stop - part.start) for part, n in parts])
+            for parts in self._parts()
+        )
+        picked: NDArray[_Scalar] = image[np.ix_(rows, columns)]
+        return picked
 
     def average(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean over the area of each pixel: for linear light."""
-        window = self._window(linear)
-        if self.size == (self.width, self.height):
-            return np.ascontiguousarray(window)
-        return np.asarray(cv2.resize(window, self.size, interpolation=cv2.INTER_AREA), np.float32)
+        if self._whole_pixels:
+            return np.ascontiguousarray(self._kept(linear))
+        rows, columns = self._parts()
+        # The margins apart: the picture's pixels must not depend on what is around it.
+        strips = [
+            np.concatenate([_reduced(linear[r, c], (width, height)) for c, width in columns], axis=1)
+            for r, height in rows
+        ]
+        return np.concatenate(strips)
 
-    def _window(self, image: NDArray[_Scalar]) -> NDArray[_Scalar]:
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+    def inside(self, framed: NDArray[_Scalar]) -> NDArray[_Scalar]:
+        """The picture alone, of what :meth:`pick` or :meth:`average` returned."""
+        left, top, width, height = self.window
+        return framed[top : top + height, left : left + width]
 
     def intrinsics(self, camera: Intrinsics) -> Intrinsics:
-        """The camera of the framed picture."""
+        """The camera of the framed picture, its margin included."""
         x, y = self.size[0] / self.width, self.size[1] / self.height
-        cx, cy = (camera.cx_px - self.left + 0.5) * x - 0.5, (camera.cy_px - self.top + 0.5) * y - 0.5
+        cx = (camera.cx_px - self.left + 0.5) * x - 0.5 + self.margin[0]
+        cy = (camera.cy_px - self.top + 0.5) * y - 0.5 + self.margin[1]
         return Intrinsics(camera.fx_px * x, camera.fy_px * y, cx, cy)
+
+    @property
+    def _whole_pixels(self) -> bool:
+        return self.size == (self.width, self.height)
+
+    def _kept(self, image: NDArray[_Scalar]) -> NDArray[_Scalar]:
+        """Window and margin of an image that is not reduced."""
+        left, top, right, bottom = self.margin
+        rows = slice(self.top - top, self.top + self.height + bottom)
+        return image[rows, self.left - left : self.left + self.width + right]
+
+    def _parts(self) -> tuple[list[tuple[slice, int]], list[tuple[slice, int]]]:
+        """Rows and columns of the frame before, in and after the window, and how many pixels they become."""
+        axes = []
+        for first, whole, n, before, after in (
+            (self.top, self.height, self.size[1], self.margin[1], self.margin[3]),
+            (self.left, self.width, self.size[0], self.margin[0], self.margin[2]),
+        ):
+            start, end = first - round(before * whole / n), first + whole + round(after * whole / n)
+            last = first + whole
+            parts = [(slice(start, first), before), (slice(first, last), n), (slice(last, end), after)]
+            axes.append([(part, pixels) for part, pixels in parts if pixels])
+        return axes[0], axes[1]
 
 
 def frame_window(scene: Scene, request: FrameRequest, *, match_fov: bool = False) -> Framing:
     """The largest centred window of the output's aspect ratio; with ``match_fov`` the phone's own view.
 
     Windows are whole pixels, so both axes have one scale within half a pixel over the whole picture. A
-    window of more than ``OVERSAMPLING`` times the output's size is reduced to that.
+    window of more than ``OVERSAMPLING`` times the output's size is reduced to that. What the frame shows around it is
+    kept as far as the request's margin.
 
     Raises FrameError where the window has fewer pixels than the output, where ``match_fov`` meets a frame of
     unknown intrinsics, or where the phone sees more than the frame shows.
@@ -96,11 +139,18 @@ def frame_window(scene: Scene, request: FrameRequest, *, match_fov: bool = False
     )
     largest = (OVERSAMPLING * request.width, OVERSAMPLING * request.height)
     size = largest if window[0] > largest[0] or window[1] > largest[1] else window
-    return Framing(left, top, *window, size)
+    wanted_margin = ceil(request.margin_px * size[0] / request.width)
+    free = (left, top, width - left - window[0], height - top - window[1])
+    margin = tuple(min(wanted_margin, int(free[k] * size[k % 2] / window[k % 2])) for k in range(4))
+    return Framing(left, top, *window, size, (margin[0], margin[1], margin[2], margin[3]))
 
 
 def _angle(width_over_focal: float) -> float:
     return 2 * degrees(atan(width_over_focal / 2))
+
+
+def _reduced(linear: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(linear, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _nearest(n_out: int, n_in: int) -> NDArray[np.intp]:

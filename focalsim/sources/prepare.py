@@ -23,10 +23,14 @@ _TOLERANCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PreparedScene:
-    """A scene ready for the renderer, with finite depth everywhere, and the factor on its metres."""
+    """A scene ready for the renderer, with finite depth everywhere, and the factor on its metres.
+
+    ``window`` (left, top, width, height) is the picture; the scene may show more around it.
+    """
 
     scene: Scene
     depth_scale: float
+    window: tuple[int, int, int, int]
 
 
 def prepare_scene(
@@ -43,9 +47,9 @@ def prepare_scene(
     """
     framing = frame_window(scene, request, match_fov=match_fov)
     valid = framing.pick(scene.valid)
-    check_holes(valid, max_holes, scene.source_id)
+    check_holes(framing.inside(valid), max_holes, scene.source_id)
     depth_m = framing.pick(scene.depth_m)
-    factor = depth_factor(depth_m[valid], request.near_m, request.far_m, depth_policy)
+    factor = depth_factor(framing.inside(depth_m)[framing.inside(valid)], request.near_m, request.far_m, depth_policy)
     hidden_rgb_linear, hidden_depth_m = _frame_hidden(scene, framing)
     prepared = replace(
         scene,
@@ -56,7 +60,7 @@ def prepare_scene(
         hidden_depth_m=None if hidden_depth_m is None else hidden_depth_m * np.float32(factor),
         intrinsics=None if scene.intrinsics is None else framing.intrinsics(scene.intrinsics),
     )
-    return PreparedScene(prepared, factor)
+    return PreparedScene(prepared, factor, framing.window)
 
 
 def check_holes(valid: NDArray[np.bool_], max_holes: float, source_id: str) -> None:

@@ -115,4 +115,4 @@ def source_digest(source: Source, indices: Iterable[int]) -> str:
 def check_frame(scene: Scene, request: FrameRequest, max_holes: float, match_fov: bool) -> None:
     """Raise FrameError where a frame cannot serve ``request``."""
     framing = frame_window(scene, request, match_fov=match_fov)
-    check_holes(framing.pick(scene.valid), max_holes, scene.source_id)
+    check_holes(framing.inside(framing.pick(scene.valid)), max_holes, scene.source_id)

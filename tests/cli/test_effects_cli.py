@@ -130,7 +130,6 @@ def test_a_shard_that_lost_what_its_config_promises(bundles, tmp_path):
 
 
 def test_phones_shows_and_checks_them(tmp_path):
-    assert "--effects typical" in ok("phones").stdout
     shown = ok("phones", "show", "typical").stdout
     assert "effects.noise.full_well_e" in shown
     assert "6000   assumed" in shown

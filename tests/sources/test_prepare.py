@@ -211,3 +211,63 @@ def test_range_is_that_of_the_valid_pixels_of_the_window(make_scene: Make, reque
     holed = replace(holed, valid=np.arange(48)[None].repeat(32, 0) < 40)
     holed.depth_m[:, 40:] = 1e-3
     assert prepare(holed, request_, depth_policy="fit")[1] == pytest.approx((2 / 3.0) / (1 + 10))
+
+
+# Around the picture
+
+
+def test_what_a_frame_shows_around_the_picture_is_kept(make_scene: Make, request_: FrameRequest) -> None:
+    """48 x 32 of a frame of 60 x 80: rows above and below are there, columns are not."""
+    rng = np.random.default_rng(2)
+    rgb = rng.random((80, 60, 3)).astype(np.float32)
+    depth_m = rng.uniform(0.2, 0.9, (80, 60)).astype(np.float32)
+    scene = make_scene(depth_m, rgb_linear=rgb)
+    plain = prepare_scene(scene, request_, max_holes=0.5, depth_policy="keep")
+    wide = prepare_scene(scene, replace(request_, margin_px=5), max_holes=0.5, depth_policy="keep")
+    assert plain.window == (0, 0, 60, 40)
+    assert wide.window == (0, 7, 60, 40)  # 5 output pixels are 6.25 of the frame's
+    np.testing.assert_array_equal(wide.scene.rgb_linear, rgb[13:67])
+    np.testing.assert_array_equal(wide.scene.depth_m, depth_m[13:67])
+    np.testing.assert_array_equal(wide.scene.rgb_linear[7:47], plain.scene.rgb_linear)
+    everything = prepare_scene(scene, replace(request_, margin_px=500), max_holes=0.5, depth_policy="keep")
+    assert everything.window == (0, 20, 60, 40)
+    np.testing.assert_array_equal(everything.scene.rgb_linear, rgb)
+
+
+@pytest.mark.parametrize("margin_px", [1, 4, 30])
+def test_the_margin_of_a_reduced_frame_leaves_the_picture_alone(
+    make_scene: Make, request_: FrameRequest, margin_px: int
+) -> None:
+    """Reduced by 2.6 along both axes: a ramp goes on across the picture's border, to a source pixel."""
+    camera = Intrinsics(200.0, 200.0, 209.5, 139.5)
+    y, x = np.mgrid[:300, :420].astype(np.float32)
+    scene = make_scene(0.2 + y / 500, rgb_linear=np.stack([x, y, x], axis=-1), intrinsics=camera)
+    options = {"max_holes": 0.5, "depth_policy": "keep", "match_fov": True}
+    plain = prepare_scene(scene, request_, **options)  # type: ignore[arg-type]
+    wide = prepare_scene(scene, replace(request_, margin_px=margin_px), **options)  # type: ignore[arg-type]
+    left, top, width, height = wide.window
+    assert (width, height) == (96, 64)
+    assert min(left, top) >= min(2 * margin_px, 2)
+    inner = np.s_[top : top + height, left : left + width]
+    np.testing.assert_array_equal(wide.scene.rgb_linear[inner], plain.scene.rgb_linear)
+    np.testing.assert_array_equal(wide.scene.depth_m[inner], plain.scene.depth_m)
+    step = plain.scene.rgb_linear[0, 1, 0] - plain.scene.rgb_linear[0, 0, 0]
+    columns, rows = wide.scene.rgb_linear[0, :, 0], wide.scene.rgb_linear[:, 0, 1]
+    np.testing.assert_allclose(np.diff(columns), step, atol=1.0)
+    np.testing.assert_allclose(np.diff(rows), step, atol=1.0)
+    assert wide.scene.intrinsics is not None
+    assert plain.scene.intrinsics is not None
+    assert wide.scene.intrinsics.cx_px == pytest.approx(plain.scene.intrinsics.cx_px + left)
+    assert wide.scene.intrinsics.cy_px == pytest.approx(plain.scene.intrinsics.cy_px + top)
+
+
+def test_holes_and_depth_around_the_picture_do_not_count(make_scene: Make, request_: FrameRequest) -> None:
+    depth_m = np.full((80, 60), 0.5, np.float32)
+    depth_m[:20] = depth_m[-20:] = np.nan
+    wide = replace(request_, margin_px=500)
+    prepared = prepare_scene(make_scene(depth_m), wide, max_holes=0.0, depth_policy="keep")
+    assert np.isfinite(prepared.scene.depth_m).all()
+    assert not prepared.scene.valid[:20].any()
+    depth_m[:20] = depth_m[-20:] = 50.0
+    scaled = prepare_scene(make_scene(depth_m), wide, max_holes=0.0, depth_policy="auto")
+    assert scaled.depth_scale == 1.0
