@@ -1,25 +1,37 @@
-"""Render a bundle: samples from any number of processes, shards in order, the same bytes every time."""
+"""Render a bundle: by processes of this machine or the workers of a cluster, the same bytes every time."""
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 from focalsim import __version__
-from focalsim.errors import FocalsimError
+from focalsim.errors import FocalsimError, OutputError
 from focalsim.job import REFERENCE_SLICE, Job, render_sample
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
-from focalsim.shards.bundle import open_bundle, shard_attributes, write_shards
+from focalsim.shards.bundle import (
+    finish_bundle,
+    manifest_log,
+    open_bundle,
+    shard_attributes,
+    write_shard,
+    write_shards,
+)
+from focalsim.shards.manifest import ShardEntry
+from focalsim.shards.remote import Location, RemotePath, location
+from focalsim.shards.staging import announced, goes_on
 
 
 @dataclass(slots=True)
@@ -33,14 +45,18 @@ class Report:
 
 def render_bundle(
     job: Job,
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | RemotePath,
     *,
     workers: int = 1,
+    scheduler: str = "",
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Report:
-    """Render ``job`` into the folder ``out``; the files do not depend on ``workers`` nor on interruptions.
+    """Render ``job`` into the folder or URL ``out``; the files depend on neither ``workers`` nor interruptions.
+
+    scheduler  address of a Dask scheduler whose workers render whole shards, or "local" to start one here with
+               ``workers`` processes; see :mod:`focalsim.cluster`
 
     Several workers are separate processes started afresh, so a script that calls this must be importable
     (keep the call under ``if __name__ == "__main__"``). Whatever stops the run leaves only complete shards.
@@ -50,12 +66,12 @@ def render_bundle(
     """
     from tqdm import tqdm
 
-    folder = Path(out)
+    folder = location(out)
     planned = Manifest(
         config=job.config,
         license=job.source.license,
         attribution=job.source.attribution,
-        made_with=_versions(),
+        made_with=versions(),
         shards=plan_shards(job.config.samples, job.config.shard_size),
         skipped_frames=job.skipped,
     )
@@ -66,18 +82,75 @@ def render_bundle(
         indices = [s.first_sample + i for s in todo for i in range(s.samples)]
         kept = job.config.samples - len(indices)
         with (
-            closing(_rendered(job, indices, workers)) as samples,
+            announced(folder) if scheduler or isinstance(folder, RemotePath) else nullcontext("") as token,
             # disable=None: shown on a terminal only.
             tqdm(total=job.config.samples, initial=kept, unit="sample", disable=None if progress else True) as bar,
         ):
 
-            def wrote(sample: Sample) -> None:
-                report.depth_scales.append(sample.depth_scale)
-                report.rendered += 1
-                bar.update()
+            def wrote(depth_scales: Sequence[float]) -> None:
+                report.depth_scales += depth_scales
+                report.rendered += len(depth_scales)
+                bar.update(len(depth_scales))
 
-            report.manifest = write_shards(folder, manifest, attributes, samples, wrote)
+            if scheduler:
+                from focalsim.cluster import render_shards
+
+                def tell(text: str) -> None:
+                    if progress:
+                        tqdm.write(text, file=sys.stderr)
+
+                task = ShardTask(job, folder.absolute() if isinstance(folder, Path) else folder, planned, token)
+                with (
+                    manifest_log(folder, manifest) as log,
+                    closing(render_shards(task, todo, scheduler, workers, tell=tell)) as finished,
+                ):
+                    for shard, depth_scales in finished:
+                        log.record(shard)
+                        wrote(depth_scales)
+                report.manifest = finish_bundle(folder, log)
+            else:
+                with closing(_rendered(job, indices, workers)) as samples:
+                    report.manifest = write_shards(
+                        folder, manifest, attributes, samples, lambda sample: wrote([sample.depth_scale]), token=token
+                    )
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """All that a worker on another machine needs to render any shard of a bundle. Pickles."""
+
+    job: Job
+    folder: Location
+    plan: Manifest
+    token: str
+
+    def __post_init__(self) -> None:
+        # The list of shards, which may be long, is not needed to render one.
+        object.__setattr__(self, "plan", replace(self.plan, shards=()))
+
+    def render(self, shard: ShardEntry) -> tuple[ShardEntry, list[float]]:
+        """Render one shard into the bundle; returns its entry, and the scales of its samples' depth.
+
+        Raises OutputError where this machine does not see the folder that the run writes to.
+        """
+        if not goes_on(self.folder, self.token):
+            raise OutputError(
+                f"{self.folder}: cannot be seen from {platform.node()}, or its run has ended; every worker must see "
+                "the output folder by the same path: use a shared file system, or a URL of object storage"
+            )
+        depth_scales: list[float] = []
+        indices = range(shard.first_sample, shard.first_sample + shard.samples)
+        entry = write_shard(
+            self.folder,
+            shard,
+            self.plan,
+            shard_attributes(self.plan, REFERENCE_SLICE % self.job.config.slices),
+            (render_sample(self.job, index) for index in indices),
+            lambda sample: depth_scales.append(sample.depth_scale),
+            token=self.token,
+        )
+        return entry, depth_scales
 
 
 def _rendered(job: Job, indices: Sequence[int], workers: int) -> Generator[Sample]:
@@ -130,7 +203,7 @@ def _work(index: int) -> Sample:
     return render_sample(_job, index)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """What decides the bytes besides the config."""
     import cv2
     import h5py

@@ -1,11 +1,16 @@
-"""The folder of a bundle while it is being written: locked, and either new, replaced or resumed."""
+"""The folder of a bundle while it is being written: locked, and either new, replaced or resumed.
+
+Object stores have no locks: there the run that came last has the folder, and the one before stops at its next shard.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +21,19 @@ from focalsim.shards.card import is_side_file, write_side_files
 from focalsim.shards.files import PARTIAL, sha256_of
 from focalsim.shards.lock import LOCK_NAME, hold
 from focalsim.shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, is_manifest, read_manifest
+from focalsim.shards.remote import Location, RemotePath
 from focalsim.shards.schema import SCHEMA_VERSION
+from focalsim.shards.staging import RUN_FILE, write_staged
 from focalsim.shards.writer import ShardWriter
 
-_OWN_FILE = re.compile(r"(shard-\d{5,}\.h5|manifest\.json)(\.partial)?")
+# A shard that one of several machines is writing has a name of its own until it is complete.
+_OWN_FILE = re.compile(r"(shard-\d{5,}\.h5|manifest\.json)(\.[0-9a-f]{8}\.partial)?(\.partial)?|" + RUN_FILE.pattern)
+# The manifest is written often enough to lose little, and seldom enough to cost little when it is long.
+_MANIFEST_INTERVAL_S, _MANIFEST_SHARE = 1.0, 0.05
 
 
 @contextmanager
-def open_bundle(folder: Path, planned: Manifest, *, resume: bool, overwrite: bool) -> Iterator[Manifest]:
+def open_bundle(folder: Location, planned: Manifest, *, resume: bool, overwrite: bool) -> Iterator[Manifest]:
     """Prepare ``folder`` for ``planned`` and hold it until the block ends; yields what is already complete.
 
     resume     keep the shards of an earlier run of the same plan whose hashes still fit
@@ -32,11 +42,12 @@ def open_bundle(folder: Path, planned: Manifest, *, resume: bool, overwrite: boo
     Raises OutputError where the folder cannot be written, is in use, holds a bundle and neither option is
     set, or holds one of another plan; ShardError where its manifest cannot be read.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}") from None
-    with hold(folder / LOCK_NAME):
+    if isinstance(folder, Path):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}") from None
+    with hold(folder / LOCK_NAME) if isinstance(folder, Path) else nullcontext():
         earlier = check_output(folder, resume=resume, overwrite=overwrite)
         manifest, kept = planned, set[str]()
         if earlier and resume:
@@ -51,12 +62,12 @@ def open_bundle(folder: Path, planned: Manifest, *, resume: bool, overwrite: boo
             _remove(path for path in own_files(folder) if path.name.endswith(PARTIAL))
 
 
-def check_output(folder: Path, *, resume: bool, overwrite: bool) -> bool:
+def check_output(folder: Location, *, resume: bool, overwrite: bool) -> bool:
     """Whether ``folder`` holds a bundle already. Raises OutputError where the options do not allow that."""
     names = [path.name for path in own_files(folder)]
     if MANIFEST_NAME in names and not is_manifest(folder):
         raise OutputError(f"{folder}: its {MANIFEST_NAME} is not a bundle's; use another folder")
-    earlier = not all(name.endswith(PARTIAL) for name in names)
+    earlier = not all(name.endswith(PARTIAL) or RUN_FILE.fullmatch(name) for name in names)
     if earlier and not (resume or overwrite):
         raise OutputError(f"{folder}: already holds a bundle; use --resume to finish it or --overwrite to replace it")
     return earlier
@@ -76,29 +87,104 @@ def shard_attributes(manifest: Manifest, reference_slice: int) -> dict[str, Any]
 
 
 def write_shards(
-    folder: Path,
+    folder: Location,
     manifest: Manifest,
     attributes: Mapping[str, Any],
     samples: Iterator[Sample],
     wrote: Callable[[Sample], None] = lambda _: None,
+    *,
+    token: str = "",
 ) -> Manifest:
     """Write the shards that ``manifest`` lacks from ``samples``, in order, then card and Croissant.
 
-    The manifest is written anew after each shard. ``wrote`` is called with each sample when it is in its
-    shard. Returns the finished manifest. Raises OutputError where the disk refuses.
+    ``wrote`` is called with each sample when it is in its shard; ``token``: see :func:`write_shard`. Returns the
+    finished manifest. Raises OutputError where the disk or the store refuses.
     """
-    for shard in manifest.shards:
-        if shard.complete:
-            continue
-        with ShardWriter(folder / shard.file, shard.samples, attributes, manifest.config.compression) as writer:
+    with manifest_log(folder, manifest) as log:
+        for shard in manifest.shards:
+            if not shard.complete:
+                log.record(write_shard(folder, shard, manifest, attributes, samples, wrote, token=token))
+    return finish_bundle(folder, log)
+
+
+def write_shard(
+    folder: Location,
+    shard: ShardEntry,
+    manifest: Manifest,
+    attributes: Mapping[str, Any],
+    samples: Iterator[Sample],
+    wrote: Callable[[Sample], None] = lambda _: None,
+    *,
+    token: str = "",
+) -> ShardEntry:
+    """Write one shard from the next of ``samples``; returns its entry with hash and size.
+
+    With the ``token`` of a run (:func:`focalsim.shards.staging.announced`) others may write to the folder too, perhaps
+    this very shard: they do not meet, and the shard takes its place only while that run goes on. Raises OutputError.
+    """
+
+    def write(path: Path) -> ShardEntry:
+        with ShardWriter(path, shard.samples, attributes, manifest.config.compression) as writer:
             for _ in range(shard.samples):
                 sample = next(samples)
                 writer.write(sample)
                 wrote(sample)
-        manifest = manifest.with_shard(finished_entry(folder, shard))
-        manifest.write(folder)
+        return replace(shard, sha256=sha256_of(path), bytes=path.stat().st_size)
+
+    if token:
+        return write_staged(folder, shard.file, token, write, plan_digest(manifest))
+    if isinstance(folder, Path):
+        return write(folder / shard.file)
+    raise ValueError(f"{folder}: object storage is written to by an announced run only")
+
+
+class ManifestLog:
+    """Takes note of finished shards and keeps the manifest in the folder nearly up to date."""
+
+    def __init__(self, folder: Location, manifest: Manifest) -> None:
+        self._folder, self._manifest = folder, manifest
+        self._entries = {entry.file: entry for entry in manifest.shards}
+        self._due = 0.0
+
+    def record(self, entry: ShardEntry) -> None:
+        """Take note of a finished shard; the manifest is written if that is due."""
+        self._entries[entry.file] = entry
+        if time.monotonic() >= self._due:
+            self.write()
+
+    def write(self) -> Manifest:
+        """Write the manifest now. Raises OutputError."""
+        started = time.monotonic()
+        manifest = replace(self._manifest, shards=tuple(self._entries.values()))
+        manifest.write(self._folder)
+        now = time.monotonic()
+        self._due = now + max(_MANIFEST_INTERVAL_S, (now - started) / _MANIFEST_SHARE)
+        return manifest
+
+
+@contextmanager
+def manifest_log(folder: Location, manifest: Manifest) -> Iterator[ManifestLog]:
+    """A log whose manifest tells all that was recorded, whatever ends the block."""
+    log = ManifestLog(folder, manifest)
+    try:
+        yield log
+    except BaseException:
+        # A full disk may be what ended the block; its error is the one to report.
+        with suppress(OutputError):
+            log.write()
+        raise
+
+
+def finish_bundle(folder: Location, log: ManifestLog) -> Manifest:
+    """Write the complete manifest, then card and Croissant. Returns the manifest."""
+    manifest = log.write()
     write_side_files(folder, manifest)
     return manifest
+
+
+def plan_digest(manifest: Manifest) -> str:
+    """Tells the shards of one plan from those of another: digest of all that decides the bytes."""
+    return hashlib.sha256(json.dumps(_decisive(manifest), sort_keys=True).encode()).hexdigest()
 
 
 def finished_entry(folder: Path, entry: ShardEntry) -> ShardEntry:
@@ -107,17 +193,18 @@ def finished_entry(folder: Path, entry: ShardEntry) -> ShardEntry:
     return replace(entry, sha256=sha256_of(path), bytes=path.stat().st_size)
 
 
-def own_files(folder: Path) -> list[Path]:
+def own_files(folder: Location) -> list[Location]:
     """The files of a bundle in ``folder``, complete or partial; no other file is ever removed."""
     try:
-        return [path for path in sorted(folder.iterdir()) if _OWN_FILE.fullmatch(path.name) or is_side_file(path)]
+        there: list[Location] = sorted(folder.iterdir(), key=str)
+        return [path for path in there if _OWN_FILE.fullmatch(path.name) or is_side_file(path)]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise OutputError(f"{folder}: not a folder that can be read: {error.strerror}") from None
 
 
-def _resumed(folder: Path, planned: Manifest) -> Manifest:
+def _resumed(folder: Location, planned: Manifest) -> Manifest:
     """``planned``, with those shards of the folder's manifest whose files are still what it says."""
     if not (folder / MANIFEST_NAME).exists():
         raise OutputError(f"{folder}: holds shards but no {MANIFEST_NAME}; use --overwrite to replace them")
@@ -132,12 +219,36 @@ def _resumed(folder: Path, planned: Manifest) -> Manifest:
     ]
     if differences:
         raise OutputError(f"{folder}: cannot be resumed, its bundle differs: {'; '.join(differences)}")
-    manifest = planned
-    for entry in there.shards:
+    entries = {entry.file: entry for entry in planned.shards}
+    intact = _intact_files(folder, there) if isinstance(folder, Path) else _intact_objects(folder, there)
+    entries |= {entry.file: entry for entry in intact if entry.file in entries}
+    return replace(planned, shards=tuple(entries.values()))
+
+
+def _intact_files(folder: Path, manifest: Manifest) -> Iterator[ShardEntry]:
+    """The shards whose bytes are what the manifest says."""
+    for entry in manifest.shards:
         path = folder / entry.file
         if entry.complete and path.is_file() and sha256_of(path) == entry.sha256:
-            manifest = manifest.with_shard(entry)
-    return manifest
+            yield entry
+
+
+def _intact_objects(folder: RemotePath, manifest: Manifest) -> Iterator[ShardEntry]:
+    """The shards that the listing has in the size that the manifest says; and those that it does not know of yet, but
+    that carry the hash and the plan they were uploaded with.
+    """
+    sizes, plan = folder.sizes(), plan_digest(manifest)
+    for entry in manifest.shards:
+        size = sizes.get(entry.file)
+        if size is None:
+            continue
+        if entry.complete:
+            if size == entry.bytes:
+                yield entry
+            continue
+        known = (folder / entry.file).metadata()
+        if known.get("plan") == plan and known.get("sha256"):
+            yield replace(entry, sha256=known["sha256"], bytes=size)
 
 
 def _decisive(manifest: Manifest) -> dict[str, Any]:
@@ -150,7 +261,7 @@ def _decisive(manifest: Manifest) -> dict[str, Any]:
     return config | {f"{name} version": version for name, version in manifest.made_with.items()}
 
 
-def _remove(paths: Iterable[Path]) -> None:
+def _remove(paths: Iterable[Location]) -> None:
     try:
         for path in paths:
             path.unlink()

@@ -30,8 +30,8 @@ def cache_folder() -> Path:
 def local_copy(path: Location, *, fresh: bool = False) -> Path:
     """``path`` itself where it is a local file, else a local copy of the object as it is now.
 
-    ``fresh`` fetches it even if there is a copy. A copy lasts at least until the next one is fetched; who has it open keeps
-    it. Raises ShardError where the object or the cache cannot be read.
+    ``fresh`` fetches it even if there is a copy. A copy may go when others need the room; who has it open keeps it.
+    Raises ShardError where the object or the cache cannot be read.
     """
     if isinstance(path, Path):
         return path
@@ -56,7 +56,7 @@ def local_copy(path: Location, *, fresh: bool = False) -> Path:
 @contextmanager
 def _alone(copy: Path) -> Iterator[None]:
     """Let one process fetch while the others wait for it."""
-    with open(copy.with_suffix(".lock"), "w") as lock:
+    with open(copy.with_name(f"{copy.name[:2]}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             yield
@@ -67,11 +67,10 @@ def _alone(copy: Path) -> Iterator[None]:
 def _make_room(newest: Path) -> None:
     """Remove the copies that were used least lately, until the limit holds; never ``newest``."""
     total = 0
-    for modified, path, size in sorted(_copies(newest.parent), reverse=True):
+    for _, path, size in sorted(_copies(newest.parent), reverse=True):
         total += size
         if total > _limit_bytes() and path != newest:
             path.unlink(missing_ok=True)
-            path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _copies(folder: Path) -> Iterator[tuple[int, Path, int]]:

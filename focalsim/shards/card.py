@@ -6,15 +6,16 @@ alone, so that equal bundles have equal ones. A file of that name that is not ou
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from focalsim.camera.effects import GROUPS
-from focalsim.shards.files import PARTIAL, sha256_of, write_bytes
+from focalsim.shards.files import PARTIAL, write_bytes
 from focalsim.shards.manifest import MANIFEST_NAME, Manifest
+from focalsim.shards.remote import Location
 from focalsim.shards.schema import DATA_SETS, SCHEMA_VERSION, demanded, markdown_table
 
 CARD_NAME = "README.md"
@@ -37,21 +38,20 @@ for n in range(S):
 """
 
 
-def write_side_files(folder: Path, manifest: Manifest) -> None:
+def write_side_files(folder: Location, manifest: Manifest) -> None:
     """Write card and Croissant metadata of a complete bundle into ``folder``. Raises OutputError."""
     for name, text in ((CARD_NAME, dataset_card(manifest)), (CROISSANT_NAME, croissant(folder, manifest))):
         if not (folder / name).exists() or is_side_file(folder / name):
             write_bytes(folder / name, text.encode("utf-8"))
 
 
-def is_side_file(path: Path) -> bool:
+def is_side_file(path: Location) -> bool:
     """Whether ``path`` is a file that :func:`write_side_files` has written, or has begun to."""
     if path.name.removesuffix(PARTIAL) not in _MARKS or not path.is_file():
         return False
     if path.name.endswith(PARTIAL):
         return True
-    with path.open("rb") as stream:
-        return _MARKS[path.name].encode() in stream.read(4096)
+    return _MARKS[path.name].encode() in path.read_bytes()[:4096]
 
 
 def dataset_card(manifest: Manifest) -> str:
@@ -62,6 +62,8 @@ def dataset_card(manifest: Manifest) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_with.items()))
     effects = effects_text(config.phones)
     effects_row = f"| after the lens | {effects} |\n" if effects else ""
+    provenance = "".join(f"| {key} | {value} |\n" for key, value in provenance_rows(manifest))
+    seeds = ", ".join(dict.fromkeys(str(c.seed) for c in manifest.configs))
     needed = demanded(config.to_json())
     return f"""\
 # {title(manifest)}
@@ -77,10 +79,10 @@ def dataset_card(manifest: Manifest) -> str:
 | frames skipped | {", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items())) or "none"} |
 | **license** | {manifest.license} |
 | **attribution** | {manifest.attribution} |
-| seed | {config.seed} |
+| seed | {seeds} |
 | made with | {versions} |
 | config sha256 | {config.fingerprint} |
-
+{provenance}
 Each stack shows one scene focused from far to near, as a phone delivers it: the picture's scale and place change with
 the focus. Depth, its mask and the all-in-focus image have the geometry of the reference slice (attribute
 `reference_slice`, the nearest). License and attribution are those of the source, and stand in every shard too.
@@ -109,16 +111,27 @@ def effects_text(phones: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(f"{names or 'none'} ({', '.join(having)})" for names, having in by_names.items())
 
 
+def provenance_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    """What a bundle was put together from, a row each; none for one that was rendered or imported."""
+    origins = [
+        f"{o.name}: seed {o.config.seed}, focalsim {o.made_with.get('focalsim', 'unknown')}, {o.license}, "
+        f"manifest sha256 {o.manifest_sha256}"
+        for o in manifest.origins
+    ]
+    return [("made by", str(step)) for step in manifest.history] + [("samples from", origin) for origin in origins]
+
+
 def title(manifest: Manifest) -> str:
     """A name for the bundle."""
     return f"Focal stacks of {manifest.config.source}"
 
 
-def croissant(folder: Path, manifest: Manifest) -> str:
+def croissant(folder: Location, manifest: Manifest) -> str:
     """Croissant 1.0 metadata (JSON-LD) of the complete bundle in ``folder``, whose manifest has been written."""
     config = manifest.config
     listing = folder / MANIFEST_NAME
-    files = [(MANIFEST_NAME, "application/json", sha256_of(listing), listing.stat().st_size)]
+    text = listing.read_bytes()
+    files = [(MANIFEST_NAME, "application/json", hashlib.sha256(text).hexdigest(), len(text))]
     files += [(shard.file, "application/x-hdf5", shard.sha256, shard.bytes) for shard in manifest.shards]
     data = {
         "@context": _CONTEXT,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from focalsim.errors import OutputError
+from focalsim.shards.remote import Location
 
 PARTIAL = ".partial"
 
@@ -29,8 +30,14 @@ def commit(descriptor: int, path: Path) -> None:
         os.close(folder)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Location, data: bytes) -> None:
     """Write a small file atomically. Raises OutputError; then the old file, if any, still stands."""
+    if not isinstance(path, Path):
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        return
     partial = partial_path(path)
     try:
         with open(partial, "wb") as stream:

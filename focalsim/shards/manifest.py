@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, ShardError
 from focalsim.shards.files import write_bytes
 from focalsim.shards.provenance import Origin, SkippedFrames, Step, frames_from_list, frames_to_list
+from focalsim.shards.remote import Location, RemotePath, is_folder, location
 from focalsim.shards.schema import SCHEMA_VERSION
 
 MANIFEST_NAME = "manifest.json"
@@ -84,6 +84,11 @@ class Manifest:
         """Whether every planned shard has been written."""
         return all(shard.complete for shard in self.shards)
 
+    @property
+    def configs(self) -> tuple[RenderConfig, ...]:
+        """The configs that rendered the samples."""
+        return tuple(origin.config for origin in self.origins) or (self.config,)
+
     def with_shard(self, entry: ShardEntry) -> Manifest:
         """A copy in which ``entry`` stands in the place of the shard of the same name."""
         shards = tuple(entry if shard.file == entry.file else shard for shard in self.shards)
@@ -115,12 +120,12 @@ class Manifest:
             }
         return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Location) -> None:
         """Write it into ``folder``, atomically. Raises OutputError."""
         write_bytes(folder / MANIFEST_NAME, self.to_json().encode("utf-8"))
 
 
-def is_manifest(folder: Path) -> bool:
+def is_manifest(folder: Location) -> bool:
     """Whether ``folder`` has the manifest of a bundle, be it damaged, and not some other manifest.json."""
     try:
         return _FORMAT in (folder / MANIFEST_NAME).read_text("utf-8", errors="replace")
@@ -128,18 +133,18 @@ def is_manifest(folder: Path) -> bool:
         return False
 
 
-def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """The manifest of the bundle in ``folder``.
+def read_manifest(folder: str | os.PathLike[str] | RemotePath) -> Manifest:
+    """The manifest of the bundle in ``folder``, a path or a URL.
 
     Raises ShardError where there is none, where it is not one, or where it names files outside the folder.
     """
-    path = Path(folder) / MANIFEST_NAME
+    path = location(folder) / MANIFEST_NAME
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ShardError(f"{folder}: not a bundle: it has no {MANIFEST_NAME}") from None
     except (OSError, ValueError) as error:
-        raise ShardError(f"{path}: cannot be read: {error}") from None
+        raise ShardError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise ShardError(f"{path}: not the manifest of a focalsim bundle")
     version = data.get("schema_version")
@@ -167,7 +172,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     return manifest
 
 
-def _entry(data: dict[str, Any], path: Path) -> ShardEntry:
+def _entry(data: dict[str, Any], path: Location) -> ShardEntry:
     """One shard's line. A name with a folder in it could make verify read, or resume replace, any file."""
     if not isinstance(data["file"], str) or not _SHARD_NAME.fullmatch(data["file"]):
         raise ShardError(f"{path}: {data['file']!r} is not the name of a shard in the bundle's own folder")
@@ -201,19 +206,19 @@ def plan_shards(samples: int, shard_size: int) -> tuple[ShardEntry, ...]:
     )
 
 
-def shard_paths(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Shard files named by ``paths``: a file stands for itself, a bundle for its complete shards in order.
+def shard_paths(paths: Iterable[str | os.PathLike[str] | RemotePath]) -> list[Location]:
+    """Shards named by ``paths`` or URLs: a file stands for itself, a bundle for its complete shards in order.
 
     Raises ShardError where a path does not exist, or a folder is no bundle or has no complete shard.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
+    found: list[Location] = []
+    for path in map(location, paths):
+        if is_folder(path):
             complete = [path / shard.file for shard in read_manifest(path).shards if shard.complete]
             if not complete:
                 raise ShardError(f"{path}: the bundle has no complete shard")
             found += complete
-        elif path.exists():
+        elif isinstance(path, RemotePath) or path.exists():
             found.append(path)
         else:
             raise ShardError(f"{path}: no such file or folder")

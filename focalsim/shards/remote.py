@@ -1,15 +1,15 @@
 """Files and folders by URL (``s3://bucket/prefix``, ``gs://``, ...), through fsspec.
 
-:class:`RemotePath` has as much of ``pathlib.Path`` as bundles need, and fails as files do: with an OSError of one line, so
-that whoever handles files handles objects too. A file put there appears whole or not at all, as object stores
-have it.
+:class:`RemotePath` has as much of ``pathlib.Path`` as bundles need, and fails as files do: with an OSError of one line,
+so that whoever handles files handles objects too. A file put there appears whole or not at all, as object stores have
+it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -63,11 +63,6 @@ class RemotePath:
         """Whether there is an object of this name."""
         with self._store() as (store, path):
             return bool(store.isfile(path))
-
-    def is_dir(self) -> bool:
-        """Whether there are objects below."""
-        with self._store() as (store, path):
-            return bool(store.isdir(path))
 
     def stat(self) -> RemoteStat:
         """Its size."""
@@ -200,10 +195,9 @@ def location(text: str | os.PathLike[str] | RemotePath) -> Location:
     return RemotePath(text.rstrip("/"))
 
 
-def remove_all(paths: Iterable[Location]) -> None:
-    """Remove files. Raises OSError, whose ``filename`` names the one that could not be."""
-    for path in paths:
-        path.unlink()
+def is_folder(path: Location) -> bool:
+    """Whether a path is that of a folder. Of a URL its name decides: a shard's ends in .h5, and asking costs time."""
+    return path.is_dir() if isinstance(path, Path) else not path.name.endswith(".h5")
 
 
 def _code(error: BaseException) -> str:
