@@ -73,7 +73,10 @@ class Step:
         return cls(str(data["operation"]), dict(data["options"]), inputs, str(data["focalsim_version"]))
 
     def __str__(self) -> str:
-        options = ", ".join(f"{key} {value}" for key, value in self.options.items())
+        options = ", ".join(
+            f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+            for key, value in sorted(self.options.items())
+        )
         return f"{self.operation} of {', '.join(i['name'] for i in self.inputs)}{f' ({options})' if options else ''}"
 
 
