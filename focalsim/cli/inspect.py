@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from focalsim.cli.options import PATH
+from focalsim.cli.options import LOCATION
 
 
 @click.command()
-@click.argument("shard", type=PATH)
+@click.argument("shard", type=LOCATION)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
-def inspect(shard: Path, as_json: bool) -> None:
-    """Show what SHARD (a shard file, or the folder of a bundle) holds."""
+def inspect(shard: Any, as_json: bool) -> None:
+    """Show what SHARD (a shard file, or the folder of a bundle) holds. All of a bundle's shards are read."""
     from focalsim.shards import describe_bundle, describe_shard
+    from focalsim.shards.remote import is_folder
 
-    is_bundle = shard.is_dir()
+    is_bundle = is_folder(shard)
     described = describe_bundle(shard) if is_bundle else describe_shard(shard)
     if as_json:
         click.echo(json.dumps(described, indent=1, ensure_ascii=False))
@@ -62,7 +62,8 @@ def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("source", config["source"]),
         ("skipped", ", ".join(f"{n} {reason}" for reason, n in d["skipped"].items()) or "no frame"),
         ("license", f"{d['license']}; {d['attribution']}"),
-        ("seed", str(config["seed"])),
+        ("seed", ", ".join(map(str, d["seeds"]))),
+        *d["provenance"],
         ("made with", ", ".join(f"{name} {version}" for name, version in d["made_with"].items())),
         ("config sha256", d["config_sha256"]),
         *_histogram_rows(d["histograms"]),

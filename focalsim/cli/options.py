@@ -27,7 +27,21 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str) -> tupl
 
 PATH = click.Path(path_type=Path)
 
-shards_arg = click.argument("shards", nargs=-1, required=True, type=PATH, metavar="SHARD...")
+
+class LocationType(click.Path):
+    """A path, or the URL of a folder or file in object storage, as a :data:`focalsim.shards.remote.Location`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            from focalsim.shards.remote import location
+
+            return location(value)
+        return super().convert(value, param, ctx)
+
+
+LOCATION = LocationType(path_type=Path)
+
+shards_arg = click.argument("shards", nargs=-1, required=True, type=LOCATION, metavar="SHARD...")
 phone_opt = click.option(
     "--phone",
     "phones",

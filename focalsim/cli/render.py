@@ -16,7 +16,9 @@ from focalsim.cli import options as opt
 @click.argument("source", required=False, type=opt.PATH)
 @opt.phone_opt
 @opt.effects_opt
-@click.option("--out", type=opt.PATH, default="shards", show_default=True, help="Folder of the bundle.")
+@click.option(
+    "--out", type=opt.LOCATION, default="shards", show_default=True, help="Folder of the bundle, or s3://bucket/folder."
+)
 @opt.samples_opt
 @opt.seed_opt
 @opt.size_opt
@@ -25,6 +27,11 @@ from focalsim.cli import options as opt
 @opt.far_opt
 @opt.shard_size_opt
 @opt.workers_opt
+@click.option(
+    "--scheduler",
+    metavar="tcp://HOST:PORT|local",
+    help="Render on the workers of this Dask scheduler, or on one started here. They must see SOURCE and the output.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 @click.option("--resume", is_flag=True, help="Finish a bundle that an earlier run has begun.")
 @click.option("--source-format", metavar="NAME", help="Kind of SOURCE. [default: detected]")
@@ -38,7 +45,7 @@ def render(source: Path | None, **given: Any) -> None:
     """Render focal stacks from SOURCE, or from made-up scenes.
 
     SOURCE is RGB-D data of a known kind; without it the program makes scenes of its own. The same options
-    and seed give the same bytes, whatever the number of workers.
+    and seed give the same bytes, whatever the number of workers. docs/scale.md tells of clusters and object storage.
     """
     if given["overwrite"] and given["resume"]:
         raise click.UsageError("--overwrite and --resume exclude each other")
@@ -65,11 +72,14 @@ def render(source: Path | None, **given: Any) -> None:
         match_fov=given["match_fov"],
         compression=given["compression"],
     )
+    textures = given["textures"]
+    if given["scheduler"]:  # workers run in other folders
+        source, textures = (path and path.absolute() for path in (source, textures))
     opened = open_source(
         source,
         source_format=given["source_format"],
         depth_scale=given["depth_scale"],
-        textures=given["textures"],
+        textures=textures,
     )
     out = given["out"]
     check_output(out, resume=given["resume"], overwrite=given["overwrite"])
@@ -83,6 +93,7 @@ def render(source: Path | None, **given: Any) -> None:
             job,
             out,
             workers=given["workers"] or len(os.sched_getaffinity(0)),
+            scheduler=given["scheduler"] or "",
             resume=given["resume"],
             overwrite=given["overwrite"],
             progress=True,
@@ -93,7 +104,7 @@ def render(source: Path | None, **given: Any) -> None:
     click.echo(out)
 
 
-def _summarise(report: Any, out: Path, seconds: float) -> None:
+def _summarise(report: Any, out: Any, seconds: float) -> None:
     config, shards = report.manifest.config, report.manifest.shards
     scaled = [scale for scale in report.depth_scales if scale != 1]
     if scaled:

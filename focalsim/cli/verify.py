@@ -26,9 +26,9 @@ def verify(
     """
     if not repair and (source or depth_scale or textures):
         raise click.UsageError("--source, --depth-scale and --textures are for --repair")
-    files = [path for path in shards if not path.is_dir()]
+    files = [path for path in shards if not (isinstance(path, Path) and path.is_dir())]
     if repair and files:
-        raise click.UsageError(f"--repair needs the folders of bundles, got {files[0]}")
+        raise click.UsageError(f"--repair needs local folders of bundles, got {files[0]}")
     problems = 0
     for path in shards:
         found = _problems(path)
@@ -48,13 +48,14 @@ def _problems(path: Path) -> list[str]:
     from tqdm import tqdm
 
     from focalsim.shards import find_entry, verify_bundle, verify_shard
+    from focalsim.shards.remote import is_folder
 
     with tqdm(unit=" samples", desc="verify", disable=None, leave=False) as bar:
 
         def tick() -> None:
             bar.update()
 
-        if path.is_dir():
+        if is_folder(path):
             return list(verify_bundle(path, tick))
         return list(verify_shard(path, find_entry(path), tick))
 

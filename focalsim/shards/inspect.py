@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from focalsim.shards.cache import local_copy
+from focalsim.shards.card import provenance_rows
 from focalsim.shards.histograms import histograms
 from focalsim.shards.manifest import read_manifest
 from focalsim.shards.reader import ShardReader
+from focalsim.shards.remote import Location
 
 
-def describe_shard(path: Path) -> dict[str, Any]:
+def describe_shard(path: Location) -> dict[str, Any]:
     """Sizes, attributes, data sets, the ranges of the small ones, histograms of depth and blur. Raises ShardError."""
     with ShardReader(path) as reader:
         columns = {d.name: reader.column(d.name) for d in reader.data_sets if not d.is_map}
@@ -26,12 +28,13 @@ def describe_shard(path: Path) -> dict[str, Any]:
             for name, values in columns.items()
             if values.dtype.kind in "fi"
         }
-        with h5py.File(path, "r") as file:
+        local = local_copy(path)
+        with h5py.File(local, "r") as file:
             data_sets = {d.name: _storage(file[d.name], d.meaning) for d in reader.data_sets}
         n, slices, height, width = data_sets["images"]["shape"][:4]
         return {
             "path": str(path),
-            "bytes": path.stat().st_size,
+            "bytes": local.stat().st_size,
             "schema_version": reader.schema_version,
             "focalsim_version": reader.focalsim_version,
             "samples": n,
@@ -53,7 +56,7 @@ def describe_shard(path: Path) -> dict[str, Any]:
         }
 
 
-def describe_bundle(folder: Path) -> dict[str, Any]:
+def describe_bundle(folder: Location) -> dict[str, Any]:
     """The manifest as plain values, frames skipped by reason, and what its complete shards hold. Raises ShardError."""
     manifest = read_manifest(folder)
     described: dict[str, Any] = json.loads(manifest.to_json())
@@ -67,6 +70,8 @@ def describe_bundle(folder: Path) -> dict[str, Any]:
             **described,
             "skipped": dict(sorted(Counter(reason for _, reason in manifest.skipped_frames).items())),
             "phones": dict(sorted(phones.items())),
+            "seeds": list(dict.fromkeys(config.seed for config in manifest.configs)),
+            "provenance": provenance_rows(manifest),
             "histograms": histograms(readers),
         }
 

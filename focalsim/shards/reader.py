@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, ShardError
 from focalsim.sample import Sample
+from focalsim.shards.cache import local_copy
 from focalsim.shards.guarded import GuardedFile
 from focalsim.shards.plain import PlainMap
+from focalsim.shards.remote import Location, RemotePath, location
 from focalsim.shards.schema import DATA_SETS, TEXT, DataSet
 from focalsim.shards.validate import Header, validate
 
@@ -37,12 +38,14 @@ class ShardReader:
     ``config``, ``focalsim_version``, ``license``, ``attribution``, ``attributes`` (all of them, as
     stored), and ``data_sets``, which the file holds.
 
+    ``path`` may be a URL of object storage; the shard is then fetched into a local cache (focalsim.shards.cache).
+
     Raises ShardError when opened on a file that is not a complete shard of a known schema version, and when
     reading finds damaged data (the error names file, data set and sample); IndexError beyond the last sample.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str] | RemotePath) -> None:
+        self.path = location(path)
         self._file: Any = None
         self._open()
 
@@ -50,13 +53,14 @@ class ShardReader:
         self._columns: dict[str, NDArray[Any]] = {}
         self._plain: dict[str, PlainMap] = {}
         self._checked: set[tuple[str, int]] = set()  # samples of those maps whose checksum was right
-        if not self.path.exists():
+        self._local = local_copy(self.path)
+        if not self._local.exists():
             raise ShardError(f"{self.path}: no such file")
-        if self.path.is_dir():
+        if self._local.is_dir():
             raise ShardError(f"{self.path}: is a folder, expected one shard-*.h5 file")
         header = self._header()
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = h5py.File(self._local, "r")
         except OSError as error:
             raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
         self._pid = os.getpid()
@@ -83,7 +87,7 @@ class ShardReader:
 
     @contextmanager
     def _guarded(self) -> Iterator[Any]:
-        with GuardedFile(self.path) as guarded:
+        with GuardedFile(self._local) as guarded:
             try:
                 file = h5py.File(guarded, "r")
             except OSError as error:
@@ -212,7 +216,7 @@ def storage(stored: Any) -> tuple[Any, ...]:
     return (stored.chunks, filters)
 
 
-def _decode(item: Any, path: Path, name: str) -> str:
+def _decode(item: Any, path: Location, name: str) -> str:
     try:
         return item.decode(TEXT) if isinstance(item, bytes) else str(item)
     except UnicodeDecodeError:

@@ -11,16 +11,18 @@ import numpy as np
 
 from focalsim.errors import ShardError
 from focalsim.sample import Sample
+from focalsim.shards.cache import local_copy
 from focalsim.shards.files import PARTIAL, sha256_of
 from focalsim.shards.manifest import MANIFEST_NAME, ShardEntry, read_manifest
 from focalsim.shards.provenance import Origin
 from focalsim.shards.reader import ShardReader
+from focalsim.shards.remote import Location
 from focalsim.shards.schema import DATA_SETS
 
 Tick = Callable[[], None]
 
 
-def verify_bundle(folder: Path, tick: Tick = lambda: None) -> Iterator[str]:
+def verify_bundle(folder: Location, tick: Tick = lambda: None) -> Iterator[str]:
     """Problems of a bundle and of every shard in it, each as one line; none for a good one.
 
     ``tick`` is called after each sample read.
@@ -33,7 +35,12 @@ def verify_bundle(folder: Path, tick: Tick = lambda: None) -> Iterator[str]:
     if not manifest.complete:
         yield f"{folder}: the bundle is incomplete; finish it with --resume"
     listed = {entry.file for entry in manifest.shards}
-    for path in sorted(folder.glob("*.h5*")):
+    try:
+        there: list[Location] = sorted(folder.glob("*.h5*"), key=str)
+    except OSError as error:
+        yield f"{folder}: cannot be read: {error.strerror or error}"
+        return
+    for path in there:
         if path.name.endswith(PARTIAL):
             yield f"{path}: left over from a run that did not finish"
         elif path.name not in listed:
@@ -52,17 +59,18 @@ def verify_bundle(folder: Path, tick: Tick = lambda: None) -> Iterator[str]:
         yield f"{folder / MANIFEST_NAME}: lists {following} samples, the config asks for {planned}"
 
 
-def verify_shard(path: Path, entry: ShardEntry | None = None, tick: Tick = lambda: None) -> Iterator[str]:
+def verify_shard(path: Location, entry: ShardEntry | None = None, tick: Tick = lambda: None) -> Iterator[str]:
     """Problems of one shard, each as one line; ``entry`` is what a manifest says of it."""
     try:
-        if entry is not None and path.is_file() and sha256_of(path) != entry.sha256:
+        local = local_copy(path, fresh=True)
+        if entry is not None and local.is_file() and sha256_of(local) != entry.sha256:
             yield f"{path}: sha256 differs from the manifest's: the file has been changed"
         reader = ShardReader(path)
     except OSError as error:
         yield str(error)
         return
     with reader:
-        yield from _unchecked_data_sets(path)
+        yield from _unchecked_data_sets(path, local)
         yield from _indices(reader, entry)
         for i in range(len(reader)):
             try:
@@ -75,7 +83,7 @@ def verify_shard(path: Path, entry: ShardEntry | None = None, tick: Tick = lambd
             tick()
 
 
-def _origin_problems(path: Path, origin: Origin) -> Iterator[str]:
+def _origin_problems(path: Location, origin: Origin) -> Iterator[str]:
     """A shard carries the config, license and attribution of the bundle that its samples come from."""
     try:
         with ShardReader(path) as reader:
@@ -86,7 +94,7 @@ def _origin_problems(path: Path, origin: Origin) -> Iterator[str]:
         yield f"{path}: does not come from {origin.name}, as the manifest says: another config, license or attribution"
 
 
-def find_entry(path: Path) -> ShardEntry | None:
+def find_entry(path: Location) -> ShardEntry | None:
     """What the manifest beside a shard says of it; None where there is no manifest or it does not list it."""
     if not (path.parent / MANIFEST_NAME).exists():
         return None
@@ -94,8 +102,8 @@ def find_entry(path: Path) -> ShardEntry | None:
     return entries.get(path.name)
 
 
-def _unchecked_data_sets(path: Path) -> Iterator[str]:
-    with h5py.File(path, "r") as file:
+def _unchecked_data_sets(path: Location, local: Path) -> Iterator[str]:
+    with h5py.File(local, "r") as file:
         for data_set in DATA_SETS:
             if data_set.name in file and not file[data_set.name].fletcher32:
                 yield f"{path}: data set '{data_set.name}' has no fletcher32 checksum"
