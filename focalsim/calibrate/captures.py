@@ -3,7 +3,9 @@
 Where the distances come from, in this order:
 
 table   a CSV file with the header ``file,focus_distance_m``
-EXIF    SubjectDistance
+list    ``focus_distance.txt`` in the folder, a number a photo in the order of their names, in metres, or in the unit of
+        ``focal_length.txt`` where that lies beside it (the layout of Won & Jeon's real scenes)
+EXIF    SubjectDistance, or what else the photos say (:mod:`focalsim.calibrate.exif`)
 names   a number with its unit (``IMG_35cm.jpg``, ``near-0.12m.jpg``, ``2.5dpt.png``), else, where every name ends in
         a decimal number, that number in metres (``shot_0.35.jpg``)
 """
@@ -26,6 +28,7 @@ _WITH_UNIT = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?) ?(mm|cm|m|dpt|dioptres?|diop
 _DECIMAL_END = re.compile(r"(?<![\d.])(\d+\.\d+)$")
 # Phones round the distance that they write; beyond this factor it is another distance.
 _CONTRADICTION = 1.5
+_LIST, _LIST_UNIT = "focus_distance.txt", "focal_length.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,10 @@ class CaptureSet:
     left_out: Mapping[str, str]
 
 
-def read_captures(folder: Path, table: Path | None = None) -> CaptureSet:
+def read_captures(folder: Path, table: Path | None = None, focal_length_mm: float | None = None) -> CaptureSet:
     """Photos of ``folder`` with their focus distances; ``table`` is the CSV file, if there is one.
+
+    ``focal_length_mm`` None = that of EXIF; it is needed for a list of distances that counts in focal lengths.
 
     Raises SourceError where the photos cannot be one calibration: none there, distances unknown, fewer than two
     distances, mixed sizes, orientations or focal lengths, or a table that contradicts the folder or EXIF.
@@ -62,7 +67,7 @@ def read_captures(folder: Path, table: Path | None = None) -> CaptureSet:
             left_out[path.name] = str(error).removeprefix(f"{path}: ")
     if not exif:
         raise SourceError(f"{folder}: none of {len(paths)} photos can be read")
-    distances = _distances(folder, exif, table, left_out)
+    distances = _distances(folder, paths, exif, table, focal_length_mm, left_out)
     chosen = sorted(distances, key=lambda path: (-distances[path], path.name))
     _check_alike({path: exif[path] for path in chosen})
     if len({distances[path] for path in chosen}) < 2:
@@ -79,7 +84,12 @@ def read_captures(folder: Path, table: Path | None = None) -> CaptureSet:
 
 
 def _distances(
-    folder: Path, exif: Mapping[Path, Exif], table: Path | None, left_out: dict[str, str]
+    folder: Path,
+    paths: Sequence[Path],
+    exif: Mapping[Path, Exif],
+    table: Path | None,
+    focal_length_mm: float | None,
+    left_out: dict[str, str],
 ) -> dict[Path, float]:
     if table is not None:
         listed = _read_table(table, folder)
@@ -90,17 +100,22 @@ def _distances(
         if not found:
             raise SourceError(f"{table}: names none of the readable photos in {folder}")
         for path, given in found.items():
-            told = exif[path].subject_distance_m
+            told = exif[path].focus_distance_m
             if told is not None and not 1 / _CONTRADICTION <= _ratio(told, given) <= _CONTRADICTION:
                 raise SourceError(f"{path}: EXIF says focused at {told:g} m, {table.name} says {given:g} m")
         return found
-    found = {path: told for path, data in exif.items() if (told := data.subject_distance_m) is not None}
+    if (folder / _LIST).is_file():
+        focal_mm = focal_length_mm or next(iter(exif.values())).focal_length_mm
+        listed_m = dict(zip(paths, _read_list(folder, len(paths), focal_mm), strict=True))
+        return {path: listed_m[path] for path in exif}
+    found = {path: told for path, data in exif.items() if (told := data.focus_distance_m) is not None}
     if not found:
         found = _from_names(list(exif))
     if not found:
         raise SourceError(
-            f"{folder}: focus distances are unknown: give a CSV file with the header {','.join(_HEADER)}, or put "
-            f"them into the names, as in shot_0.35m.jpg"
+            f"{folder}: focus distances are unknown: the photos do not say, so give a CSV file with the header "
+            f"{','.join(_HEADER)} by --distances, put a {_LIST} into the folder, or put them into the names, as in "
+            "shot_0.35m.jpg"
         )
     left_out.update({path.name: "no focus distance in EXIF or name" for path in exif if path not in found})
     return found
@@ -134,6 +149,30 @@ def _read_table(table: Path, folder: Path) -> dict[str, float]:
             raise SourceError(f"{table}: no file {name} in {folder}")
         listed[name] = distance
     return listed
+
+
+def _read_list(folder: Path, photos: int, focal_length_mm: float | None) -> list[float]:
+    """Distances in metres from ``focus_distance.txt``, whose unit ``focal_length.txt`` tells, if it is there."""
+    numbers = _read_numbers(folder / _LIST, photos)
+    if not (folder / _LIST_UNIT).is_file():
+        return numbers
+    if focal_length_mm is None:
+        raise SourceError(
+            f"{folder}: {_LIST} counts in the unit of {_LIST_UNIT}: give the focal length in millimetres by "
+            "--focal-length-mm to turn it into metres"
+        )
+    unit_m = focal_length_mm * 1e-3 / _read_numbers(folder / _LIST_UNIT, 1)[0]
+    return [number * unit_m for number in numbers]
+
+
+def _read_numbers(path: Path, expected: int) -> list[float]:
+    try:
+        numbers = [float(word) for word in path.read_text("utf-8-sig").split()]
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: expected one number a line: {error}") from None
+    if len(numbers) != expected or not all(number > 0 for number in numbers):
+        raise SourceError(f"{path}: expected {expected} positive numbers, got {len(numbers)}: {numbers[:3]}...")
+    return numbers
 
 
 def _from_names(paths: Sequence[Path]) -> dict[Path, float]:

@@ -18,6 +18,7 @@ _FEATURES = 2000
 _RATIO = 0.8  # Lowe's test
 _INLIER_PX = 1.0
 _LEAST_INLIERS = 20
+_LARGEST_SCALE = 1.5  # between two photos; no lens breathes more; many features matched to one can shrink to it
 _ALL_PAIRS = 16  # up to so many photos every pair is matched, beyond it steps of 1, 2, 4, ...
 
 Features = tuple[Complex, NDArray[np.float32]]  # places from the image centre, full-size pixels; descriptors
@@ -83,7 +84,8 @@ def _match(first: Features, second: Features, tolerance_px: float) -> tuple[comp
     )
     if matrix is None or inliers.sum() < _LEAST_INLIERS:
         return None
-    return complex(matrix[0, 0], matrix[1, 0]), complex(matrix[0, 2], matrix[1, 2])
+    a = complex(matrix[0, 0], matrix[1, 0])
+    return (a, complex(matrix[0, 2], matrix[1, 2])) if 1 / _LARGEST_SCALE < abs(a) < _LARGEST_SCALE else None
 
 
 def _largest_group(n: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.intp]:

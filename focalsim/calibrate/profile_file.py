@@ -8,6 +8,7 @@ import sys
 from focalsim.calibrate.fit import CONFIDENCE, Calibration
 from focalsim.calibrate.lens import Lens
 from focalsim.camera import PhoneProfile
+from focalsim.errors import ProfileError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,22 +71,31 @@ def profile_toml(calibration: Calibration, lens: Lens, name: str, display_name: 
         mean_source=fitted if calibration.centred else "assumed",
         fitted=fitted,
     )
-    PhoneProfile.from_dict(tomllib.loads(text), name)
+    try:
+        PhoneProfile.from_dict(tomllib.loads(text), name)
+    except ProfileError as error:
+        raise ProfileError(
+            f"{error}. {_growth(calibration)} A phone's lens is nearer to the thin lens: are the focus distances "
+            "metres, and the focal length right?"
+        ) from None
     return text
+
+
+def _growth(c: Calibration) -> str:
+    usable = ~c.outlier & (c.magnification == c.magnification)
+    s = c.focus_distance_m[usable]
+    measured, thin = 100 * (c.magnification[usable][-1] - 1), 100 * (c.thin_lens[usable][-1] - 1)
+    return f"From {s[0]:g} to {s[-1]:g} m the image grows by {measured:.2f} %, that of a thin lens by {thin:.2f} %."
 
 
 def assumptions(calibration: Calibration) -> list[str]:
     """What the numbers rest on, a line each: intervals, the thin-lens check, and what was taken for granted."""
     c = calibration
-    usable = ~c.outlier & (c.magnification == c.magnification)
-    s = c.focus_distance_m[usable]
-    measured, thin = 100 * (c.magnification[usable][-1] - 1), 100 * (c.thin_lens[usable][-1] - 1)
     percent = round(100 * CONFIDENCE)
     lines = [
         f"{percent} % intervals: slope {c.slope_m:.6f} +- {c.interval[0]:.6f} m, "
         f"intercept {c.intercept:.6f} +- {c.interval[1]:.6f}.",
-        f"Thin-lens check: from {s[0]:g} to {s[-1]:g} m the image grows by {measured:.2f} %, "
-        f"that of a thin lens by {thin:.2f} %.",
+        f"Thin-lens check: {_growth(c)}",
     ]
     if c.absolute:
         lines.append("Scale of the field of view: from the target's spacing and distance.")

@@ -56,9 +56,9 @@ def _optional_size(ctx: click.Context, param: click.Parameter, value: str | None
 def calibrate(captures: Path | None, **given: Any) -> None:
     """Fit a phone profile to CAPTURES, a folder of photos at several focus distances.
 
-    The camera and the scene must not move between the photos. Focus distances come from --distances, EXIF
-    (SubjectDistance) or file names (shot_0.35m.jpg). Prints every capture with its state, and writes the
-    profile and a figure.
+    The camera and the scene must not move between the photos. Focus distances come from --distances, a
+    focus_distance.txt in the folder, EXIF and XMP (SubjectDistance, lens focus in dioptres) or file names
+    (shot_0.35m.jpg). Prints every capture with its state, and writes the profile and a figure.
     """
     if (captures is None) == (given["make_target"] is None):
         raise click.UsageError("give either CAPTURES or --make-target FILE")
@@ -108,7 +108,7 @@ def _calibrate(folder: Path, given: dict[str, Any]) -> None:
     _refuse_to_clobber([out, figure], given["overwrite"])
     spacing_m = given["spacing_mm"] * 1e-3 if given["spacing_mm"] else None
     target = cal.Target(given["pattern"], *given["board"]) if has_target else None
-    captures = cal.read_captures(folder, given["distances"])
+    captures = cal.read_captures(folder, given["distances"], given["focal_length_mm"])
     lens = cal.find_lens(
         captures,
         focal_length_mm=given["focal_length_mm"],
@@ -127,9 +127,10 @@ def _calibrate(folder: Path, given: dict[str, Any]) -> None:
     )
     name = given["name"] or out.stem
     display_name = captures.exif[0].camera or name
+    # What was measured is told also where it is no profile.
+    _print(captures, registration, fitted)
     text = cal.profile_toml(fitted, lens, name, display_name)
     picture = draw_figure(fitted, f"{display_name}: {fitted.images} captures")
-    _print(captures, registration, fitted)
     _write(out, text.encode())
     _write(figure, picture)
     click.echo(out)

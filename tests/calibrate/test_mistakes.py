@@ -9,7 +9,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from focalsim.calibrate import read_captures
+from focalsim.calibrate.exif import read_exif
 from focalsim.cli import main
+from focalsim.errors import SourceError
 
 LENS = ["--focal-length-mm", "4.4", "--f-number", "1.7", "--sensor-width-mm", "5.6448"]
 
@@ -169,3 +171,62 @@ def test_a_distance_that_cannot_be_is_told(shoot, tmp_path):
     line = refused(shot.folder, "--distances", shot.table, "--out", tmp_path / "p.toml", *LENS, *scale)
     assert "off the thin lens: check" in line
     assert cv2.imread(str(tmp_path / "p.png")) is None
+
+
+class TestFocusDistanceOfAPhoto:
+    """What real phones and programs write, and what means nothing."""
+
+    def written(self, tmp_path, xmp="", subject=None, comment=None, description=None):
+        exif = Image.Exif()
+        details = exif.get_ifd(0x8769)
+        if subject is not None:
+            details[0x9206] = subject
+        if comment is not None:
+            details[0x9286] = b"ASCII\0\0\0" + comment.encode()
+        if description is not None:
+            exif[0x010E] = description
+        path = tmp_path / "photo.jpg"
+        packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>{xmp}</rdf:RDF></x:xmpmeta>'.encode()
+        Image.new("L", (80, 60), 128).save(path, exif=exif, xmp=packet)
+        return read_exif(path).focus_distance_m
+
+    @pytest.mark.parametrize(
+        ("tags", "metres"),
+        [
+            ({}, None),
+            ({"subject": 0.353}, 0.353),
+            ({"subject": 4294967295}, float("inf")),
+            ({"xmp": '<rdf:Description aux:ApproximateFocusDistance="71/100"/>'}, 0.71),
+            ({"xmp": "<aux:ApproximateFocusDistance>0.26</aux:ApproximateFocusDistance>"}, 0.26),
+            ({"xmp": '<rdf:Description aux:ApproximateFocusDistance="4294967295/1"/>'}, float("inf")),
+            ({"xmp": '<rdf:Description my:LensFocusDistance="4.0"/>'}, 0.25),
+            ({"comment": '{"android.lens.focusDistance": 2.5, "android.lens.aperture": 1.8}'}, 0.4),
+            ({"comment": "LENS_FOCUS_DISTANCE=0.0;ISO=55"}, float("inf")),
+            ({"description": "focusDistanceDiopters: 8"}, 0.125),
+            ({"subject": 0.5, "comment": "LENS_FOCUS_DISTANCE=2.5"}, 0.5),
+            # The lens that a portrait is blurred with afterwards, and numbers that are none.
+            ({"xmp": '<rdf:Description GFocus:FocalDistance="28.8"/>'}, None),
+            ({"xmp": '<rdf:Description aux:ApproximateFocusDistance="0/0"/>'}, None),
+            ({"comment": "LENS_FOCUS_DISTANCE=-1"}, None),
+            ({"comment": "LENS_FOCUS_DISTANCE=e"}, None),
+        ],
+    )
+    def test_read(self, tmp_path, tags, metres):
+        found = self.written(tmp_path, **tags)
+        assert found == (None if metres is None else pytest.approx(metres))
+
+
+def test_a_list_of_distances_in_the_unit_of_the_focal_length(photo):
+    """10 units at a focal length of 0.2 units, which is 4 mm, are 20 cm."""
+    photo("a.jpg")
+    folder = photo("b.jpg")
+    (folder / "focus_distance.txt").write_text("50\n10\n")
+    captures = read_captures(folder)
+    assert captures.focus_distance_m == (50, 10)
+    (folder / "focal_length.txt").write_text("0.2\n")
+    with pytest.raises(SourceError, match="--focal-length-mm"):
+        read_captures(folder)
+    assert read_captures(folder, focal_length_mm=4).focus_distance_m == pytest.approx((1, 0.2))
+    (folder / "focus_distance.txt").write_text("50\n10\n5\n")
+    with pytest.raises(SourceError, match="expected 2 positive numbers, got 3"):
+        read_captures(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from focalsim.calibrate.features import _match
 from focalsim.calibrate.similarity import chain_similarities, common_geometry, fit_similarity
 
 RNG = np.random.default_rng(0)
@@ -56,3 +57,17 @@ def test_a_chain_of_pairs_in_spite_of_wrong_ones():
     found = chain_similarities(pairs, a, b, np.ones(len(pairs)))
     np.testing.assert_allclose(found[0], scale, atol=1e-3)
     np.testing.assert_allclose(found[1], shift, atol=0.1)
+
+
+def test_a_pair_that_collapses_is_no_pair():
+    """Where many features of a photo are taken for a single one of the other, shrinking all to it fits best."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-300, 300, 60) + 1j * rng.uniform(-200, 200, 60)
+    descriptors = np.zeros((60, 128), np.float32)
+    descriptors[:, :60] = 100 * np.eye(60)
+    # 40 of 60 look like feature 0 of the second photo, whose other features lie far away in feature space.
+    many = descriptors.copy()
+    many[:40] = descriptors[0] + rng.normal(0, 1, (40, 128))
+    assert _match((places, many), (1.05 * places, descriptors), 1.0) is None
+    same = _match((places, descriptors), (1.05 * places, descriptors), 1.0)
+    assert abs(same[0]) == pytest.approx(1.05)
