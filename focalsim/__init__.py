@@ -15,26 +15,31 @@ if TYPE_CHECKING:
     from focalsim.render import render_stack
     from focalsim.sample import Sample
     from focalsim.scene import Scene
-    from focalsim.shards import ShardReader
+    from focalsim.shards import ShardReader, shard_paths
+    from focalsim.shards.remote import Location
 
 __version__ = "0.1.0"
 __all__ = [
     "FocalsimError",
+    "Location",
     "Sample",
     "Scene",
     "ShardReader",
     "__version__",
     "load_profile",
     "render_stack",
+    "shard_paths",
 ]
 
 _HOME = {
     "FocalsimError": "focalsim.errors",
+    "Location": "focalsim.shards.remote",
     "Sample": "focalsim.sample",
     "Scene": "focalsim.scene",
     "ShardReader": "focalsim.shards",
     "load_profile": "focalsim.camera",
     "render_stack": "focalsim.render",
+    "shard_paths": "focalsim.shards",
 }
 
 

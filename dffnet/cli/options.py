@@ -14,7 +14,15 @@ from focalsim.errors import OutputError
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}
 PATH = click.Path(path_type=Path)
 
-shards_arg = click.argument("shards", nargs=-1, required=True, type=PATH, metavar="SHARD...")
+
+class ShardType(click.Path):
+    """A path, or the URL of a shard or bundle in object storage, which stays as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
+
+
+shards_arg = click.argument("shards", nargs=-1, required=True, type=ShardType(path_type=Path), metavar="SHARD...")
 checkpoint_arg = click.argument("checkpoint", type=PATH, metavar="CHECKPOINT")
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 workers_opt = click.option(

@@ -16,19 +16,24 @@ from torch.utils.data import Dataset
 from dffnet.data.alignment import align_stack, thin_lens_magnification
 from dffnet.data.batch import Batch
 from dffnet.units import from_metres
-from focalsim import Sample, ShardReader
+from focalsim import Location, Sample, ShardReader, shard_paths
 from focalsim.errors import ShardError
 
 _MAX_OPEN_FILES = 32  # per process; data sets of thousands of shards must not exhaust the file handles
 
 
-def shard_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def shard_files(paths: Iterable[str | os.PathLike[str]]) -> list[Location]:
     """The shards that ``paths`` name: files themselves, folders the ``*.h5`` in them; each file once.
 
-    Raises ShardError for a path that does not exist and a folder without shards.
+    URLs of object storage name a shard, or a bundle by its folder. Raises ShardError for a path that does not exist and
+    a folder without shards.
     """
-    found: dict[Path, Path] = {}
-    for path in map(Path, paths):
+    found: dict[Location, Location] = {}
+    for name in paths:
+        if "://" in str(name):
+            found |= {shard: shard for shard in shard_paths([name])}
+            continue
+        path = Path(name)
         if not path.exists():
             raise ShardError(f"{path}: no such file or folder")
         shards = sorted(path.glob("*.h5")) if path.is_dir() else [path]
@@ -49,7 +54,7 @@ class ShardStacks(Dataset[Batch]):
     shards that cannot be read or that differ in number of slices or size.
     """
 
-    def __init__(self, shards: Sequence[Path], *, unit: str = "dioptres", align: str = "metadata") -> None:
+    def __init__(self, shards: Sequence[Location], *, unit: str = "dioptres", align: str = "metadata") -> None:
         self.unit, self.align = unit, align
         self.source_ids: list[str] = []
         self.phones: list[str] = []
@@ -60,7 +65,7 @@ class ShardStacks(Dataset[Batch]):
         for path in shards:
             self._add(path, first=shards[0])
 
-    def _add(self, path: Path, first: Path) -> None:
+    def _add(self, path: Location, first: Location) -> None:
         with ShardReader(path) as reader:
             shape = reader[0].images.shape[:3]
             if not self._readers:
