@@ -17,12 +17,9 @@ from focalsim.errors import ConfigError, ShardError
 from focalsim.sample import Sample
 from focalsim.shards.cache import local_copy
 from focalsim.shards.guarded import GuardedFile
-from focalsim.shards.plain import PlainMap
 from focalsim.shards.remote import Location, RemotePath, location
 from focalsim.shards.schema import DATA_SETS, TEXT, DataSet
 from focalsim.shards.validate import Header, validate
-
-_MAPS = {data_set.name: data_set for data_set in DATA_SETS if data_set.is_map}
 
 # What h5py raises for a damaged file, depending on which of HDF5's functions met the damage.
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -45,28 +42,43 @@ class ShardReader:
     """
 
     def __init__(self, path: str | os.PathLike[str] | RemotePath) -> None:
+        self._guard: GuardedFile | None = None  # the file, open in this process
+        self._file: Any = None  # the same in HDF5's hands, where they are needed
         self.path = location(path)
-        self._file: Any = None
+        self._identity: tuple[int, ...] = ()
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._checked: set[tuple[str, int]] = set()  # samples of maps whose checksum was right, in this process
+        self._pid = os.getpid()
         self._open()
 
-    def _open(self) -> None:
-        self._columns: dict[str, NDArray[Any]] = {}
-        self._plain: dict[str, PlainMap] = {}
-        self._checked: set[tuple[str, int]] = set()  # samples of those maps whose checksum was right
-        self._local = local_copy(self.path)
-        if not self._local.exists():
+    def _open(self) -> GuardedFile:
+        """Open the file, and validate it unless it is the very one that was open before."""
+        local = local_copy(self.path)
+        if not local.exists():
             raise ShardError(f"{self.path}: no such file")
-        if self._local.is_dir():
+        if local.is_dir():
             raise ShardError(f"{self.path}: is a folder, expected one shard-*.h5 file")
-        header = self._header()
         try:
-            self._file = h5py.File(self._local, "r")
+            guard = GuardedFile(local)
         except OSError as error:
-            raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
-        self._pid = os.getpid()
-        self.data_sets: tuple[DataSet, ...] = tuple(d for d in DATA_SETS if d.name in self._file)
+            raise ShardError(f"{self.path}: cannot be read: {error.strerror}") from None
+        try:
+            identity = file_identity(guard.fileno())
+            if identity != self._identity:
+                self._take(self._header(guard))
+                self._columns = {}
+        except BaseException:
+            guard.close()
+            raise
+        self._guard, self._file, self._pid, self._identity = guard, None, os.getpid(), identity
+        self._checked = set()
+        return guard
+
+    def _take(self, header: Header) -> None:
         self._length = header.samples
+        self._plain = header.plain
         self.slices, self.height, self.width = header.dims
+        self._names = {data_set.name for data_set in header.data_sets}
         self.attributes = header.attributes
         self.schema_version = header.attributes["schema_version"]
         self.reference_slice = header.attributes["reference_slice"]
@@ -75,10 +87,9 @@ class ShardReader:
         self.license = header.attributes["license"]
         self.attribution = header.attributes["attribution"]
 
-    def _header(self) -> Header:
-        """Validate the file. Pixels are read from a second, faster handle, which never touches a string heap."""
+    def _header(self, guard: GuardedFile) -> Header:
         try:
-            with self._guarded() as file:
+            with self._guarded(guard) as file:
                 return validate(file, str(self.path))
         except ShardError:
             raise
@@ -86,14 +97,19 @@ class ShardReader:
             raise ShardError(f"{self.path}: is damaged: {_reason(error)}") from None
 
     @contextmanager
-    def _guarded(self) -> Iterator[Any]:
-        with GuardedFile(self._local) as guarded:
-            try:
-                file = h5py.File(guarded, "r")
-            except OSError as error:
-                raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
-            with file:
-                yield file
+    def _guarded(self, guard: GuardedFile) -> Iterator[Any]:
+        """The file in HDF5's hands, which touch no string heap that was not looked at before; slow."""
+        try:
+            file = h5py.File(guard, "r")
+        except OSError as error:
+            raise ShardError(f"{self.path}: not a complete HDF5 file: {_reason(error)}") from None
+        with file:
+            yield file
+
+    @property
+    def data_sets(self) -> tuple[DataSet, ...]:
+        """Those of the schema that the file holds, in its order."""
+        return tuple(data_set for data_set in DATA_SETS if data_set.name in self._names)
 
     @property
     def config(self) -> RenderConfig:
@@ -112,7 +128,9 @@ class ShardReader:
             raise IndexError(f"{self.path}: sample {index} of {n}")
         index %= n
         values: dict[str, Any] = {}
-        for data_set in self.data_sets:
+        for data_set in DATA_SETS:
+            if data_set.name not in self._names:
+                continue
             if data_set.is_map:
                 values[data_set.name] = self.read(data_set.name, index)
                 continue
@@ -128,19 +146,19 @@ class ShardReader:
     def read(self, name: str, index: int) -> NDArray[Any]:
         """One sample's array of a data set of pixels, read from the file without its neighbours.
 
-        The first time its checksum is compared; after that, while the file is open, its bytes are taken as they are.
+        The first time its checksum is compared; after that, while the file is open in this process, the bytes of an
+        uncompressed shard are taken as they are.
         """
-        file = self._handle()
+        guard = self._guarding()
         try:
-            if (name, index) in self._checked:
-                return self._plain[name].read(index)
-            array: NDArray[Any] = file[name][index]
-            if name not in self._plain and PlainMap.fits(file, _MAPS[name]):
-                self._plain[name] = PlainMap(file, _MAPS[name])
+            if name not in self._plain:
+                array: NDArray[Any] = self._handle()[name][index]
+                return array
+            place = (name, index)
+            array = self._plain[name].read(guard.fileno(), index, check=place not in self._checked)
         except DAMAGE as error:
             raise ShardError(f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}") from None
-        if name in self._plain:
-            self._checked.add((name, index))
+        self._checked.add(place)
         return array
 
     def storage(self, name: str) -> tuple[Any, ...]:
@@ -170,7 +188,7 @@ class ShardReader:
             try:
                 if handle.dtype.kind == "O":
                     # Strings of any length lie in a heap, as those that other programs write may.
-                    with self._guarded() as file:
+                    with self._guarded(self._guarding()) as file:
                         data = file[name][()]
                 else:
                     data = handle[()]
@@ -183,18 +201,38 @@ class ShardReader:
             self._columns[name] = data
         return self._columns[name]
 
+    def _guarding(self) -> GuardedFile:
+        """The open file."""
+        if self._guard is None:
+            return self._open()
+        if self._pid != os.getpid():
+            # Inherited by fork. Places are given with every read, so the file may be shared with the parent; what was
+            # checked there is checked here again. A handle of HDF5 shares its state: leave it alone and open anew.
+            self._pid, self._file, self._checked = os.getpid(), None, set()
+        return self._guard
+
     def _handle(self) -> Any:
-        if self._file is None or self._pid != os.getpid():
-            # A handle inherited by fork shares its state with the parent's: leave it alone and open anew.
-            self._open()
+        """The open file in HDF5's hands, the fast way: never ask it for strings of variable length."""
+        guard = self._guarding()
+        if self._file is None:
+            try:
+                file = h5py.File(f"/proc/self/fd/{guard.fileno()}", "r")
+            except OSError as error:
+                raise ShardError(f"{self.path}: cannot be read: {_reason(error)}") from None
+            self._file = file
         return self._file
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""
         if self._file is not None and self._pid == os.getpid():
             self._file.close()
-        self._file = None
-        self._plain, self._checked = {}, set()
+        if self._guard is not None:
+            self._guard.close()
+        self._file = self._guard = None
+        self._checked = set()
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> ShardReader:
         return self
@@ -203,10 +241,17 @@ class ShardReader:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_columns": {}, "_plain": {}, "_checked": set()}
+        # The layout travels along, and holds where the file is still the same.
+        return {**self.__dict__, "_file": None, "_guard": None, "_columns": {}, "_checked": set()}
 
     def __repr__(self) -> str:
         return f"ShardReader({str(self.path)!r}, {len(self)} samples)"
+
+
+def file_identity(descriptor: int) -> tuple[int, ...]:
+    """Changes when the file is replaced or written to; nobody can set the time of the last change of its inode."""
+    stat = os.fstat(descriptor)
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def storage(stored: Any) -> tuple[Any, ...]:

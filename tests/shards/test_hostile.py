@@ -183,3 +183,13 @@ def test_a_manifest_that_leads_out_of_its_folder(tmp_path, write_shard, name):
             use(folder)
     (problem,) = verify_bundle(folder)
     assert "is not the name of a shard" in problem
+
+
+def test_chunks_that_share_their_bytes(shard):
+    """A sample could show the pixels of another, whose checksum is right."""
+    with h5py.File(shard) as file:
+        first, second = (file["all_in_focus"].id.get_chunk_info_by_coord((i, 0, 0, 0)).byte_offset for i in (0, 1))
+    data = shard.read_bytes()
+    assert data.count(struct.pack("<Q", second)) == 1
+    shard.write_bytes(data.replace(struct.pack("<Q", second), struct.pack("<Q", first)))
+    refused(shard, "'all_in_focus' is damaged: its chunks are not those of its shape")

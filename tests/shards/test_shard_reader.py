@@ -287,3 +287,53 @@ def test_a_closed_reader_compares_checksums_anew(shard, make_sample):
     shard.write_bytes(data)
     with pytest.raises(ShardError, match="data set 'all_in_focus', sample 1 is damaged"):
         reader[1]
+
+
+def test_a_file_that_is_replaced_is_validated_anew(shard, write_shard):
+    reader = ShardReader(shard)
+    first = reader[0]
+    write_shard(shard, n=2, f_number=2.0)
+    assert reader[0].f_number == first.f_number  # the open file is still the old one
+    reader.close()
+    assert reader[0].f_number == 2.0
+    assert len(reader) == 2
+    reader.close()
+    shard.write_text("no shard any more")
+    with pytest.raises(ShardError, match="not a complete HDF5 file"):
+        reader[0]
+
+
+def _sample_is_damaged(reader, queue):
+    try:
+        reader[1]
+    except ShardError as error:
+        queue.put(str(error))
+    else:
+        queue.put("read")
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_every_process_compares_checksums(shard, make_sample):
+    reader = ShardReader(shard)
+    reader[1]
+    data = shard.read_bytes()
+    with shard.open("r+b") as file:
+        at = data.find(make_sample(1).valid.tobytes())
+        file.seek(at)
+        file.write(bytes([data[at] ^ 1]))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_sample_is_damaged, args=(reader, queue))
+    child.start()
+    assert "data set 'valid', sample 1 is damaged" in queue.get(timeout=30)
+    child.join()
+
+
+def test_a_shard_that_becomes_shorter_while_it_is_open(shard):
+    reader = ShardReader(shard)
+    size = shard.stat().st_size
+    with shard.open("r+b") as file:
+        file.truncate(size // 8)
+    with pytest.raises(ShardError, match=r"shard\.h5: data set '.*' is damaged: "):
+        list(reader)
