@@ -31,6 +31,7 @@ class RenderConfig:
     depth              "keep" metres, "fit" scenes into the focus range, or "auto": fit only those outside it
     max_holes          largest fraction of pixels without depth that a frame may have
     match_fov          crop source frames with known intrinsics to the phone's field of view
+    depth_enlarged     largest factor by which a source's depth map was enlarged; 1 = none, and not in the JSON
     compression        codec of the shards' images and maps, all of them lossless: see docs/shard_format.md
     """
 
@@ -50,6 +51,7 @@ class RenderConfig:
     max_holes: float = 0.5
     match_fov: bool = False
     compression: str = COMPRESSIONS[0]
+    depth_enlarged: float = 1.0
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -82,7 +84,10 @@ class RenderConfig:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, so that equal configs are equal texts."""
-        return json.dumps(asdict(self), sort_keys=True)
+        keys = asdict(self)
+        if self.depth_enlarged == 1:  # most bundles: their text is that of versions which did not know the key
+            del keys["depth_enlarged"]
+        return json.dumps(keys, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> RenderConfig:

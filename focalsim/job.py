@@ -105,6 +105,7 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
         source_format=source.format,
         source_digest=source_digest(source, () if endless else found.usable),
         samples=samples or (config.samples if endless else len(found.usable)),
+        depth_enlarged=found.depth_enlarged,
         # Scenes that are made to measure lie where they were asked to.
         depth="keep" if endless and config.depth == "auto" else config.depth,
     )
@@ -188,6 +189,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         source_id=scene.source_id,
         depth_scale=prepared.depth_scale,
         sample_index=index,
+        depth_enlarged=scene.depth_enlarged if config.depth_enlarged > 1 else None,
         **settings,
     )
 

@@ -15,7 +15,7 @@ class Sample:
     """A focal stack with its camera and its truth. S slices, far to near; H x W pixels.
 
     Fields can be read as attributes or by name (``sample["images"]``). The last ones are None where the phone has no
-    such effect.
+    such effect, or the bundle no depth map that was enlarged.
     """
 
     images: NDArray[np.uint8]  # (S, H, W, 3) sRGB, as the phone delivers them
@@ -37,6 +37,7 @@ class Sample:
     shot_noise: float | None = None  # variance of raw values (white is 1) per unit of their expectation
     read_noise: float | None = None  # standard deviation of raw values in the dark
     jpeg_quality: float | None = None  # whole number 1..100 on libjpeg's scale
+    depth_enlarged: float | None = None  # by how much the source's depth map was enlarged along the image's edges
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.__slots__:

@@ -29,6 +29,7 @@ class Scene:
     hidden_*     the nearest surface BEHIND the visible one, where the source knows it: colour and depth,
                  depth NaN where nothing is known. ``None`` = the source knows no hidden surface.
     intrinsics   the source camera, where known.
+    depth_enlarged  by how much the source's depth map was enlarged to the image's size, along its edges; 1 = as stored.
     """
 
     rgb_linear: NDArray[np.float32]
@@ -38,3 +39,4 @@ class Scene:
     hidden_rgb_linear: NDArray[np.float32] | None = None
     hidden_depth_m: NDArray[np.float32] | None = None
     intrinsics: Intrinsics | None = None
+    depth_enlarged: float = 1.0

@@ -92,6 +92,11 @@ def _rows(source: Source, found: SourceCheck) -> list[tuple[str, str]]:
 
 
 def _warnings(source: Source, found: SourceCheck) -> list[str]:
-    from focalsim.sources.survey import scale_warning
+    from focalsim.sources.survey import enlargement, scale_warning
 
-    return [line for line in (getattr(source, "depth_assumption", ""), scale_warning(found.median_m)) if line]
+    lines = [
+        getattr(source, "depth_assumption", ""),
+        scale_warning(found.median_m, getattr(source, "takes_depth_scale", True)),
+        enlargement(found.depth_enlarged) if found.depth_enlarged > 1 else "",
+    ]
+    return [line for line in lines if line]

@@ -30,7 +30,8 @@ class DataSet:
     dtype: str
     shape: tuple[Axis, ...]
     meaning: str
-    effect: str = ""  # there only where a phone has this effect; NaN in samples of phones that lack it
+    # There only where a phone has this effect, NaN in samples of phones that lack it; or where the config has this key.
+    effect: str = ""
 
     @property
     def is_map(self) -> bool:
@@ -76,6 +77,13 @@ DATA_SETS: tuple[DataSet, ...] = (
     DataSet("shot_noise", "<f4", (), "variance of raw values (white is 1) per unit of their expectation", "noise"),
     DataSet("read_noise", "<f4", (), "standard deviation of raw values in the dark", "noise"),
     DataSet("jpeg_quality", "<f4", (), "1 to 100, on libjpeg's scale", "jpeg"),
+    DataSet(
+        "depth_enlarged",
+        "<f4",
+        (),
+        "by how much the source's depth map was enlarged along the image's edges; 1: measured as it is",
+        "depth_enlarged",
+    ),
 )
 REQUIRED_DATA_SETS = tuple(data_set for data_set in DATA_SETS if not data_set.effect)
 EFFECT_DATA_SETS = tuple(data_set for data_set in DATA_SETS if data_set.effect)
@@ -85,8 +93,8 @@ def demanded(config: str) -> set[str]:
     """Names of the data sets that a shard of this config (JSON) must have."""
     names = {data_set.name for data_set in REQUIRED_DATA_SETS}
     try:
-        phones = json.loads(config).get("phones", [])
-        effects = {effect for phone in phones for effect in phone.get("effects", {})}
+        keys = json.loads(config)
+        effects = {effect for phone in keys.get("phones", []) for effect in phone.get("effects", {})} | set(keys)
     except (ValueError, AttributeError, TypeError):  # a config of another make demands nothing
         effects = set()
     return names | {data_set.name for data_set in EFFECT_DATA_SETS if data_set.effect in effects}

@@ -17,6 +17,11 @@ def same_view(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return abs(shape[0] * other[1] / (shape[1] * other[0]) - 1.0) <= _ASPECT_TOLERANCE
 
 
+def enlargement(stored: tuple[int, ...], wanted: tuple[int, ...]) -> float:
+    """By how much a depth map of shape ``stored`` is enlarged to ``wanted``, in pixels a side; 1 where it is not."""
+    return max(1.0, wanted[0] / stored[0])
+
+
 def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Depth (h, w), NaN = not known, sampled at the pixels of ``rgb`` (H, W, 3), which shows the same view.
 

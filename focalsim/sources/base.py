@@ -59,6 +59,7 @@ class FileSource(ABC):
     name: str
     license: str
     attribution: str
+    takes_depth_scale: ClassVar[bool] = True  # whether the unit of the stored numbers may be given
     depth_assumption: str = ""  # what was assumed about the unit of the depth; empty where it is known
 
     @abstractmethod

@@ -27,6 +27,7 @@ class SourceCheck:
     mean_holes: float = np.nan  # share of the pixels without depth
     most_holes: float = np.nan
     known_camera: bool = False  # every frame's intrinsics
+    depth_enlarged: float = 1.0  # the largest factor of a readable frame
     skipped: dict[str, list[str]] = field(default_factory=dict)  # reason -> messages
 
 
@@ -43,6 +44,7 @@ def check_source(source: Source, request: FrameRequest, *, max_holes: float, lim
             depths.append(np.quantile(scene.depth_m[scene.valid], _ENDS))
             holes.append(float(np.mean(~scene.valid)))
             cameras.append(scene.intrinsics is not None)
+            found.depth_enlarged = max(found.depth_enlarged, scene.depth_enlarged)
             found.sizes_px.add((scene.depth_m.shape[1], scene.depth_m.shape[0]))
             check_frame(scene, request, max_holes, match_fov=False)
         except FrameError as error:

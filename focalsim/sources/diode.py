@@ -1,7 +1,9 @@
 """DIODE: ``NAME.png``, ``NAME_depth.npy`` (H, W, 1) metres and ``NAME_depth_mask.npy`` (H, W), 1 where depth is valid.
 
-Depth is taken for z along the axis. The set's own folders are train or val / indoors or outdoor / scene / scan
-(diode-dataset.org).
+Neither the report nor the devkit says what depth is. It is z along the axis: walls come out flat that way, and bent
+where the numbers are taken for the length of the ray. The camera is that of the devkit's ``intrinsics.txt``, 60 x 45
+degrees over 1024 x 768 pixels, which are therefore not quite square. The set's own folders are train or val / indoors
+or outdoor / scene / scan (diode-dataset.org).
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.errors import FrameError
+from focalsim.scene import Intrinsics
 from focalsim.sources.frames import Frame, FramesSource, below
 from focalsim.sources.image_files import read_stored
 
 _SUFFIX = "_depth.npy"
+_SIZE, _CAMERA = (768, 1024), Intrinsics(886.81, 927.06, 512, 384)
 
 
 class DiodeSource(FramesSource):
@@ -44,3 +48,6 @@ class DiodeSource(FramesSource):
         if depth.shape != mask.shape:
             raise FrameError(f"{frame.depth}: depth of shape {depth.shape}, but its mask has {mask.shape}")
         return np.where(mask > 0, depth, np.nan)
+
+    def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
+        return _CAMERA if shape == _SIZE else None

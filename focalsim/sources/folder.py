@@ -54,7 +54,7 @@ class FolderSource(FileSource):
         return f"{self.name}/{self._pairs[index].colour.relative_to(self._folder).as_posix()}"
 
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:  # noqa: ARG002
-        from focalsim.sources.align import align_depth, same_view
+        from focalsim.sources.align import align_depth, enlargement, same_view
         from focalsim.sources.image_files import read_colour, read_depth
 
         pair = self._pairs[index]
@@ -68,6 +68,7 @@ class FolderSource(FileSource):
                 f"the colour image of {_size(rgb)}",
                 "depth of another aspect ratio",
             )
+        enlarged = enlargement(depth_m.shape, rgb.shape)
         depth_m = align_depth(depth_m, rgb)
         return Scene(
             rgb_linear=srgb_to_linear(rgb),
@@ -75,6 +76,7 @@ class FolderSource(FileSource):
             valid=np.isfinite(depth_m),
             source_id=self.frame_id(index),
             intrinsics=self._intrinsics,
+            depth_enlarged=enlarged,
         )
 
     def content_digest(self, index: int) -> str:

@@ -34,7 +34,8 @@ class Frame:
 class FramesSource(FileSource):
     """Base of the readers whose frames are pairs of files of one size."""
 
-    takes_depth_scale = False  # whether the unit of the stored numbers may be given
+    takes_depth_scale = False
+    enlarges_depth = False  # whether depth of another size is brought to the image's; else it is a damaged frame
 
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         if depth_scale is not None and not self.takes_depth_scale:
@@ -70,6 +71,7 @@ class FramesSource(FileSource):
         return f"{self.name}/{self._frames[index].colour.relative_to(self._path).as_posix()}"
 
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:  # noqa: ARG002
+        from focalsim.sources.align import align_depth, enlargement, same_view
         from focalsim.sources.image_files import read_colour
 
         frame = self._frames[index]
@@ -77,6 +79,9 @@ class FramesSource(FileSource):
         shape = (rgb.shape[0], rgb.shape[1])
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             depth_m = self.read_depth_m(frame, shape).astype(np.float32)
+        stored_shape = depth_m.shape
+        if self.enlarges_depth and same_view(stored_shape, shape):
+            depth_m = align_depth(depth_m, rgb)
         if depth_m.shape != shape:
             raise FrameError(
                 f"{frame.depth}: depth of shape {depth_m.shape}, but its image {frame.colour.name} has {shape}",
@@ -91,6 +96,7 @@ class FramesSource(FileSource):
             valid=valid,
             source_id=self.frame_id(index),
             intrinsics=self.intrinsics(frame, shape),
+            depth_enlarged=enlargement(stored_shape, shape),
         )
 
     def content_digest(self, index: int) -> str:

@@ -33,6 +33,7 @@ class MonoDepthSource(FramesSource):
     """Reader of a folder whose files are paired by name, as :mod:`focalsim.sources.pairing` says."""
 
     format = "mono"
+    enlarges_depth = True  # networks give depth at their own size
     description = "photos with relative depth and a declared range in depth_range.txt"
 
     def __init__(self, path: Path, depth_scale: float | None) -> None:
@@ -51,7 +52,7 @@ class MonoDepthSource(FramesSource):
                 yield Frame(pair.colour, pair.depth, (declared,))
 
     def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:  # noqa: ARG002
-        stored = read_stored(frame.depth)
+        stored = read_stored(frame.depth).astype(np.float64)
         if stored.ndim == 3 and (stored == stored[..., :1]).all():
             stored = stored[..., 0]  # grey, saved as colour
         if stored.ndim != 2:
@@ -60,7 +61,7 @@ class MonoDepthSource(FramesSource):
         if not known.size or known.min() == known.max():
             raise FrameError(f"{frame.depth}: relative depth is the same everywhere", "no valid depth")
         low, high = float(known.min()), float(known.max())
-        share = (stored.astype(np.float64) - low) / (high - low)
+        share = (stored - low) / (high - low)
         if self._inverse:
             return 1 / (1 / self._far_m + share * (1 / self._near_m - 1 / self._far_m))
         return self._near_m + share * (self._far_m - self._near_m)

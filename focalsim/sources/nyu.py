@@ -32,6 +32,8 @@ class NyuSource(FileSource):
         "Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012"
     )
 
+    takes_depth_scale = False
+
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         if depth_scale is not None:
             raise ConfigError(f"{path}: an NYU .mat file stores metres; it takes no depth scale")

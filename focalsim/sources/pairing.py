@@ -29,7 +29,9 @@ _ROLE_WORDS = {
     "depth": {"depth", "depths", "depthmap", "depthmaps"},
     "colour": {"rgb", "color", "colors", "colour", "colours", "image", "images", "img", "imgs", "left"},
 }
-_KEYLESS_WORDS = _ROLE_WORDS["depth"] | _ROLE_WORDS["colour"] | {"m", "mm"}  # depth_m, depth_mm
+# depth_m, depth_mm; the folders of ARKitScenes: lowres_wide with lowres_depth, vga_wide with it too
+_SIZE_WORDS = {"m", "mm", "wide", "lowres", "highres", "vga"}
+_KEYLESS_WORDS = _ROLE_WORDS["depth"] | _ROLE_WORDS["colour"] | _SIZE_WORDS
 _DEPTH_ONLY_SUFFIXES = set(DEPTH_SUFFIXES) - set(COLOUR_SUFFIXES)
 _NAMED = 3  # files that an error names
 

@@ -33,11 +33,15 @@ class Survey:
     usable          indices of the frames that can be used, ascending; a ``range`` for an endless source
     skipped         reason -> {frame id: message}
     median_depth_m  median over the usable frames of their median depths; NaN for an endless source
+    takes_depth_scale  whether the unit of the source can be given
+    depth_enlarged  the largest of the usable frames
     """
 
     usable: Sequence[int]
     skipped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     median_depth_m: float = np.nan
+    takes_depth_scale: bool = True
+    depth_enlarged: float = 1.0
 
     def summary(self) -> str:
         """What the user should know, a line each; empty where all is as expected."""
@@ -47,12 +51,21 @@ class Survey:
             reasons = ", ".join(f"{reason}: {len(frames)}" for reason, frames in self.skipped.items())
             example = next(message for frames in self.skipped.values() for message in frames.values())
             lines.append(f"{n} of {n + len(self.usable)} frames skipped ({reasons}); {example}")
-        if warning := scale_warning(self.median_depth_m):
+        if warning := scale_warning(self.median_depth_m, self.takes_depth_scale):
             lines.append(warning)
+        if self.depth_enlarged > 1:
+            lines.append(enlargement(self.depth_enlarged))
         return "\n".join(lines)
 
 
-def scale_warning(median_depth_m: float) -> str:
+def enlargement(factor: float) -> str:
+    """What to say of depth maps that are smaller than their images."""
+    return (
+        f"depth maps are enlarged up to {factor:.3g} times along the images' edges; the shards say so (depth_enlarged)"
+    )
+
+
+def scale_warning(median_depth_m: float, takes_depth_scale: bool = True) -> str:
     """What to say of a set whose median depth is unusual, as that of a wrong unit is; empty where it is usual."""
     low, high = _USUAL_MEDIAN_M
     if not (median_depth_m < low or median_depth_m > high):  # NaN: nothing is known
@@ -61,7 +74,11 @@ def scale_warning(median_depth_m: float) -> str:
     for factor, mistake in _MISTAKES:
         if not guess and low <= factor * median_depth_m <= high:
             guess = f" ({factor * median_depth_m:.3g} m if {mistake})"
-    return f"the median depth is {median_depth_m:.3g} m; if it is not, set the depth scale{guess}"
+    # Where the format defines its unit, files in another one are not of the format.
+    remedy = (
+        "set the depth scale" if takes_depth_scale else "read the files by --source-format folder --depth-scale UNITS"
+    )
+    return f"the median depth is {median_depth_m:.3g} m; if it is not, {remedy}{guess}"
 
 
 def survey(
@@ -82,6 +99,7 @@ def survey(
 
     usable: list[int] = []
     medians: list[float] = []
+    enlarged = 1.0
     skipped: dict[str, dict[str, str]] = {}
     # disable=None: shown on a terminal only.
     for index in tqdm(range(len(source)), desc="survey", unit="frame", disable=None, leave=False):
@@ -96,7 +114,9 @@ def survey(
         else:
             usable.append(index)
             medians.append(float(np.median(scene.depth_m[scene.valid])))
-    found = Survey(usable, skipped, float(np.median(medians)) if usable else np.nan)
+            enlarged = max(enlarged, scene.depth_enlarged)
+    median = float(np.median(medians)) if usable else np.nan
+    found = Survey(usable, skipped, median, source.takes_depth_scale, enlarged)
     if not usable:
         raise SourceError(f"no frame of {source.name} can be used: {found.summary()}")
     return found

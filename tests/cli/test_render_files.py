@@ -49,6 +49,25 @@ def test_every_usable_frame_once_and_the_others_reported(folder, tmp_path):
     ok("verify", tmp_path / "b")
 
 
+def test_enlarged_depth_is_marked_in_the_shard(folder, tmp_path):
+    """One frame of LiDAR-like depth among others; a bundle without any has neither the key nor the data set."""
+    ok("render", folder, "--out", tmp_path / "plain", *SMALL)
+    cv2.imwrite(str(folder / "depth_2.png"), np.full((20, 30), 500, np.uint16))
+    result = ok("render", folder, "--out", tmp_path / "lidar", *SMALL)
+    assert "depth maps are enlarged up to 4 times" in result.stderr
+    with ShardReader(tmp_path / "lidar" / "shard-00000.h5") as shard:
+        assert shard.config.depth_enlarged == 4
+        assert {shard[k].source_id: shard[k].depth_enlarged for k in (0, 1)} == {
+            "room/color_0.png": 1,
+            "room/color_2.png": 4,
+        }
+    ok("verify", tmp_path / "lidar")
+    assert "depth_enlarged" in (tmp_path / "lidar" / "README.md").read_text()
+    with ShardReader(tmp_path / "plain" / "shard-00000.h5") as shard:
+        assert shard[0].depth_enlarged is None
+        assert "depth_enlarged" not in shard.config.to_json()
+
+
 def test_more_samples_than_frames_draw_new_cameras(folder, tmp_path):
     ok("render", folder, "--samples", 4, "--out", tmp_path / "b", *SMALL)
     with ShardReader(tmp_path / "b" / "shard-00000.h5") as reader:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ import pytest
 
 from focalsim.errors import ConfigError, FrameError, SourceError
 from focalsim.sources import FrameRequest, open_source
+from focalsim.sources.survey import survey
 
 W, H = 48, 32
 Write = Callable[[Path], None]
@@ -206,12 +208,61 @@ def test_a_damaged_file_is_one_bad_frame(written):
         with pytest.raises(FrameError, match=re.escape(frame.depth.name)):
             load(source)
     frame.depth.write_bytes(intact)
-    picture(frame.colour, (W // 2, H // 2))
+    picture(frame.colour, (W // 2, H))
     with pytest.raises(FrameError, match=r"but its image .* has"):
         load(source)
     frame.colour.write_bytes(b"nonsense")
     with pytest.raises(FrameError, match="not an image file"):
         load(source)
+
+
+def test_a_damaged_file_is_skipped_and_counted(written, request_):
+    """The good frame of two is used, the other is named with its reason."""
+    _, folder = written
+    source = open_source(folder)
+    frame, good = source._frames[0], len(source)
+    damaged = frame.depth.with_name(f"damaged_{frame.depth.name}")
+    damaged.write_bytes(frame.depth.read_bytes()[:40])
+    source._frames.append(replace(frame, depth=damaged))
+    found = survey(source, [replace(request_, width=24, height=16)], max_holes=0.5)
+    assert list(found.usable) == list(range(good))
+    assert sum(len(frames) for frames in found.skipped.values()) == 1
+    assert f"1 of {good + 1} frames skipped" in found.summary()
+    assert damaged.name in found.summary()
+
+
+def test_a_wrong_unit_is_told_with_the_numbers(tmp_path, request_, monkeypatch):
+    """Files whose numbers are a thousand times what the format means, as millimetres are: a plane at 2 km."""
+    true_plane = plane()
+    monkeypatch.setitem(globals(), "plane", lambda: 1000 * true_plane)
+    request = replace(request_, width=24, height=16)
+    for writer in (middlebury, diode, sceneflow, tartanair):
+        folder = tmp_path / writer.__name__
+        folder.mkdir()
+        writer(folder)
+        told = survey(open_source(folder), [request], max_holes=0.5).summary()
+        assert re.search(r"the median depth is 2\.0\de\+03 m; .* \(2\.0\d m if these are millimetres\)", told), told
+        known = writer is not sceneflow  # its unit may be given, that of the others is defined
+        assert ("--source-format folder --depth-scale" in told) == known
+    monkeypatch.undo()
+    # A unit that is given wrongly, or that is wrong in the file beside the pictures.
+    for writer, name, right, wrong in (
+        (middlebury, "calib.txt", "baseline=176.252", "baseline=0.176252"),
+        (hci, "parameters.cfg", "focus_distance_m = 2.05", "focus_distance_m = 2050"),
+        (mono, "depth_range.txt", "near_m: 2\nfar_m: 2.1\n", "near_m: 2000\nfar_m: 2100\n"),
+    ):
+        folder = tmp_path / f"{writer.__name__} wrong"
+        folder.mkdir()
+        writer(folder)
+        path = next(folder.rglob(name))
+        path.write_text(path.read_text().replace(right, wrong))
+        assert "the median depth is" in survey(open_source(folder), [request], max_holes=0.5).summary()
+    for writer in (tum, icl):
+        folder = tmp_path / writer.__name__
+        folder.mkdir()
+        writer(folder)
+        source = open_source(folder, depth_scale=1)
+        assert "if these are units of 1/5000 m" in survey(source, [request], max_holes=0.5).summary()
 
 
 def test_numbers_of_the_camera_that_are_missing_are_one_bad_frame(tmp_path):
@@ -298,6 +349,39 @@ def test_relative_depth_of_8_bits_that_grows_with_distance(tmp_path):
     cv2.imwrite(str(tmp_path / "photo_1_depth.png"), np.repeat(ramp[..., None], 3, axis=2))
     (tmp_path / "depth_range.txt").write_text("near_m: 2\nfar_m: 2.1\nstored: depth\n")
     np.testing.assert_allclose(load(open_source(tmp_path)).depth_m, plane(), atol=3e-4)
+
+
+def test_relative_depth_of_another_size_is_brought_to_the_photo(tmp_path):
+    """Networks give depth at their own size; a plane stays one, and the enlargement is told."""
+    mono(tmp_path)
+    columns = (np.arange(W // 3) + 0.5) * 3 - 0.5
+    small = np.broadcast_to(17 + 5 / (2 + columns / (10 * (W - 1))), (H // 3 + 1, W // 3))[: H // 3 + 1]
+    picture(tmp_path / "photo_1.jpg", (W, 3 * (H // 3 + 1)))
+    np.save(tmp_path / "photo_1_depth.npy", small.astype(np.float32))
+    scene = load(open_source(tmp_path))
+    assert scene.depth_m.shape == scene.rgb_linear.shape[:2]
+    assert scene.depth_enlarged == 3
+    assert scene.valid.all()
+    steps = np.diff(scene.depth_m[0, 2:-2])
+    np.testing.assert_allclose(steps, steps.mean(), rtol=0.1)
+    assert (np.diff(scene.depth_m[0]) >= 0).all()
+
+
+def test_depth_of_arkit_scenes_is_enlarged_and_told(tmp_path, request_):
+    """ARKitScenes: lowres_depth of 256 x 192 in millimetres beside vga_wide of 640 x 480, and confidences."""
+    for folder, image in (("vga_wide", np.full((96, 128, 3), 90, np.uint8)), ("lowres_depth", None)):
+        (tmp_path / folder).mkdir()
+        image = np.full((24, 32), 1500, np.uint16) if image is None else image
+        cv2.imwrite(str(tmp_path / folder / "40753679_6791.548.png"), image)
+    (tmp_path / "confidence").mkdir()
+    cv2.imwrite(str(tmp_path / "confidence/40753679_6791.548.png"), np.full((24, 32), 2, np.uint8))
+    source = open_source(tmp_path)
+    scene = load(source)
+    assert scene.depth_enlarged == 4
+    np.testing.assert_allclose(scene.depth_m, 1.5)
+    found = survey(source, [request_], max_holes=0.5)
+    assert found.depth_enlarged == 4
+    assert "enlarged up to 4 times" in found.summary()
 
 
 def test_a_forced_format_that_is_not_there(tmp_path):
