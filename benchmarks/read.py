@@ -6,13 +6,17 @@
 All files lie in the page cache: what is compared is the work of reading, not the disk. Ways are timed in turn. The raw
 bandwidth is that of numpy.fromfile on as many bytes at the same places of the uncompressed shard; a bare file,
 written in one go, is faster, for the cache holds it in larger pieces. PNG files hold the same images, and depth as
-.npy. Checksums are compared when a sample is first read: the rows "first" open the file anew for every pass.
+.npy. Checksums are compared when a sample is first read: the rows "first" open the file anew for every pass, and the
+row "first, with opening" has a new reader for every pass, which also validates the file. The last rows read four
+copies of the shard in random order in two workers of a DataLoader, which are started afresh for every pass and hand
+over nothing but the number of bytes: one pass over the data, every byte checked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +25,7 @@ import cv2
 import h5py
 import numpy as np
 from common import environment, markdown_table, summary
+from torch.utils.data import DataLoader, Dataset
 
 from focalsim.config import COMPRESSIONS
 from focalsim.shards import ShardReader, ShardWriter, shard_paths
@@ -55,6 +60,31 @@ def read_png(place, slices):
         np.load(place / "depth_m.npy"),
         cv2.imread(str(place / "valid.png"), cv2.IMREAD_UNCHANGED),
     )
+
+
+class InWorkers(Dataset):
+    """Reads a sample in a worker and hands over its size."""
+
+    def __init__(self, read, places):
+        self.read, self.places = read, places
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, index):
+        return self.read(*self.places[index])
+
+
+def pass_in_workers(read, places):
+    """Seconds a sample of one pass of two fresh workers, from the first sample that arrives to the last."""
+    loader = DataLoader(InWorkers(read, places), batch_size=8, shuffle=True, num_workers=2)
+    batches = iter(loader)
+    arrived = len(next(batches))
+    started = time.perf_counter()
+    for batch in batches:
+        arrived += len(batch)
+    assert arrived == len(places)
+    return (time.perf_counter() - started) / (arrived - 8)
 
 
 def main():
@@ -92,6 +122,7 @@ def main():
             reader = ShardReader(path)
             ways[name], sizes[name] = reader.__getitem__, path.stat().st_size
             ways[f"{name}, first"] = reader.__getitem__
+            ways[f"{name}, first, with opening"] = reader.__getitem__
             if codec == "none":
                 with h5py.File(path) as file:
                     images = file["images"].id
@@ -99,23 +130,40 @@ def main():
                 ways[RAW] = lambda i, path=path, starts=starts: np.fromfile(
                     path, np.uint8, sample_bytes, offset=starts[i]
                 )
-        times = {name: [] for name in ways}
+        copies = [folder / f"copy{i}.h5" for i in range(4)]
+        for copy in copies:
+            shutil.copy(folder / "none.h5", copy)
+        readers = [ShardReader(copy) for copy in copies]
+        places = [(k, i) for k in range(len(copies)) for i in range(len(samples))]
+        in_workers = {
+            "numpy.fromfile, in two workers": lambda k, i: (
+                np.fromfile(copies[k], np.uint8, sample_bytes, offset=starts[i]).nbytes
+            ),
+            "ShardReader, none, first, in two workers": lambda k, i: readers[k][i].images.nbytes,
+        }
+        times = {name: [] for name in (*ways, *in_workers)}
         for run in range(arguments.runs + 1):
             for name, read in ways.items():
-                if name.endswith("first"):
-                    read.__self__.close()
-                    read.__self__._handle()
+                reader = read.__self__ if "first" in name else None
+                if reader:
+                    reader.close()
+                    reader.column("phone")
                 started = time.perf_counter()
+                if name.endswith("opening"):
+                    read = ShardReader(reader.path).__getitem__
                 for index in order:
                     read(index)
                 if run:  # the first is for warming up
                     times[name].append((time.perf_counter() - started) / len(samples))
+            for name, read in in_workers.items():
+                times[name].append(pass_in_workers(read, places))
     raw_ms, png_ms = (summary(times[name])[0] for name in (RAW, "PNG files"))
     rows = []
     for name, seconds in times.items():
         median, low, high = summary(seconds)
         size_mb = sizes.get(name, 0) / len(samples) / 1e6 or ""
-        rows.append([name, median, low, high, raw_ms / median, png_ms / median, size_mb, writing.get(name, "")])
+        raw = summary(times["numpy.fromfile, in two workers"])[0] if name.endswith("workers") else raw_ms
+        rows.append([name, median, low, high, raw / median, png_ms / median, size_mb, writing.get(name, "")])
     header = ["way", "ms a sample", "min", "max", "of raw bandwidth", "times PNG", "MB a sample", "ms to write"]
     table = markdown_table(header, rows, 2)
     print(table)

@@ -335,5 +335,5 @@ def test_a_shard_that_becomes_shorter_while_it_is_open(shard):
     size = shard.stat().st_size
     with shard.open("r+b") as file:
         file.truncate(size // 8)
-    with pytest.raises(ShardError, match=r"shard\.h5: data set '.*' is damaged: "):
+    with pytest.raises(ShardError, match=r"shard\.h5: data set '.*', sample 0 is damaged: "):
         list(reader)
