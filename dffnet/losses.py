@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dffnet.config import OWN_LOSS
 from dffnet.data.alignment import misalignment_px
 from dffnet.data.batch import Batch
 from dffnet.models import DepthOutput
@@ -16,7 +17,7 @@ from focalsim.errors import ConfigError
 Loss = Callable[[DepthOutput, Batch], Tensor]
 
 SCALE_WEIGHTS = (0.3, 0.5, 0.7, 1.0)  # D1..D4 (Won & Jeon 2022, supplement, section 3)
-
+DFV_WEIGHTS = (1 / 15, 2 / 15, 4 / 15, 8 / 15)  # coarse to fine (Yang et al. 2022, released training code)
 
 SMOOTHNESS, EDGE_SHARPNESS = 0.002, 150.0  # the weight in equation 4, and a of equation 6
 LAMBDA = 0.5  # Eigen et al. 2014: 0 = plain log error, 1 = the scale does not matter at all
@@ -33,6 +34,18 @@ def multi_scale_mse(output: DepthOutput, batch: Batch) -> Tensor:
 def multi_scale_smooth_l1(output: DepthOutput, batch: Batch) -> Tensor:
     """sum_i w_i of the smooth L1 error: e^2/2 for |e| < 1 in the unit of the target, |e| - 1/2 above."""
     return _over_scales([masked_smooth_l1(depth, batch.target, batch.valid) for depth in output.depths])
+
+
+def dfv_smooth_l1(output: DepthOutput, batch: Batch) -> Tensor:
+    """The same with the weights of DFV: 1, 2, 4, 8 fifteenths, coarse to fine (Yang et al. 2022)."""
+    errors = [masked_smooth_l1(depth, batch.target, batch.valid) for depth in output.depths]
+    return _over_scales(errors, DFV_WEIGHTS)
+
+
+def l1(output: DepthOutput, batch: Batch) -> Tensor:
+    """Mean absolute error of the finest map over the valid pixels (AiFDepthNet, Wang et al. 2021)."""
+    error = torch.where(batch.valid, output.depth, 0.0) - torch.where(batch.valid, batch.target, 0.0)
+    return error.abs().sum() / batch.valid.sum().clamp(min=1)
 
 
 def scale_invariant(output: DepthOutput, batch: Batch) -> Tensor:
@@ -103,9 +116,8 @@ def scale_invariant_error(prediction: Tensor, target: Tensor, valid: Tensor) -> 
     return errors.sum() / valid.any(dim=2).any(dim=1).sum().clamp(min=1)
 
 
-def _over_scales(errors: list[Tensor]) -> Tensor:
-    weights = SCALE_WEIGHTS[-len(errors) :]
-    return torch.stack([w * e for w, e in zip(weights, errors, strict=True)]).sum()
+def _over_scales(errors: list[Tensor], weights: Sequence[float] = SCALE_WEIGHTS) -> Tensor:
+    return torch.stack([w * e for w, e in zip(weights[-len(errors) :], errors, strict=True)]).sum()
 
 
 def _sum(*losses: Loss) -> Loss:
@@ -115,9 +127,27 @@ def _sum(*losses: Loss) -> Loss:
 LOSSES: dict[str, Loss] = {
     "multi-scale-mse": multi_scale_mse,
     "multi-scale-smooth-l1": multi_scale_smooth_l1,
+    "dfv-smooth-l1": dfv_smooth_l1,
+    "l1": l1,
     "scale-invariant": scale_invariant,
     "all-in-focus": all_in_focus,
     "alignment": alignment,
     "multi-scale-mse+all-in-focus": _sum(multi_scale_mse, all_in_focus),
     "multi-scale-mse+alignment": _sum(multi_scale_mse, alignment),
 }
+
+# What the paper of each model trains it with; the others take the first.
+OWN_LOSSES = {
+    "dff-wild": "multi-scale-mse",
+    "dff-wild-e2e": "multi-scale-mse+alignment",
+    "aif-depth-net": "l1",
+    "dfv": "dfv-smooth-l1",
+}
+
+
+def loss_of(name: str, model: str) -> Loss:
+    """The loss of that name; "own" is that of the model's paper. Raises ConfigError for an unknown name."""
+    name = OWN_LOSSES.get(model, "multi-scale-mse") if name == OWN_LOSS else name
+    if name not in LOSSES:
+        raise ConfigError(f"unknown loss {name!r}; known: {OWN_LOSS}, {', '.join(sorted(LOSSES))}")
+    return LOSSES[name]

@@ -36,9 +36,9 @@ def command(
         refuse_existing(out, ("eval.json",), overwrite)
 
     from dffnet import report
+    from dffnet.engine.data import default_workers
     from dffnet.engine.evaluate import evaluate, open_stacks
     from dffnet.engine.predictor import Predictor
-    from dffnet.engine.train import default_workers
     from dffnet.output import write_files
 
     predictor = Predictor(checkpoint)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -44,6 +45,21 @@ class Distances(click.ParamType[tuple[float, ...]]):
             return tuple(float(part) for part in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is no list of distances: expected metres as in 1.0,0.5,0.25", param, ctx)
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, as a number with its unit: ``90s``, ``20m``, ``1.5h``, ``2d``."""
+
+    name = "TIME"
+    _SECONDS: ClassVar = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d*)?)([smhd])", value.strip())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no time: expected a number and a unit, as in 90s, 20m, 8h", param, ctx)
+        return float(match[1]) * self._SECONDS[match[2]]
 
 
 def refuse_existing(out: Path, names: tuple[str, ...], overwrite: bool) -> None:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from dffnet.cli.options import DEFAULTS, PATH, overwrite_opt, refuse_existing, shards_arg, workers_opt
-from dffnet.config import ALIGNMENTS, MIN_CROP_PX, PRECISIONS, TrainConfig
+from dffnet.cli.options import DEFAULTS, PATH, Duration, overwrite_opt, refuse_existing, shards_arg, workers_opt
+from dffnet.config import ALIGNMENTS, MIN_CROP_PX, PRECISIONS, SCHEDULES, TrainConfig
 from dffnet.units import UNITS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -23,26 +23,39 @@ def _option(flag: str, name: str, **kwargs: Any) -> Callable[[_Function], _Funct
 @shards_arg
 @click.option("--out", type=PATH, required=True, metavar="RUN", help="Folder of the run.")
 @_option("--model", "model", metavar="NAME", help="Which network.")
-@_option("--loss", "loss", metavar="NAME", help="Which loss.")
+@_option("--loss", "loss", metavar="NAME", help="Which loss; own = that of the network's paper.")
 @_option("--unit", "unit", type=click.Choice(UNITS), help="Unit of depth inside the network.")
 @_option("--align", "align", type=click.Choice(ALIGNMENTS), help="Warp slices to the nearest one first.")
 @_option("--epochs", "epochs", type=click.IntRange(min=1), help="Passes over the training samples.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps. [default: no limit]")
+@click.option("--max-time", type=Duration(), help="Stop after so long, as 90s, 20m, 8h. [default: no limit]")
 @_option("--batch-size", "batch_size", type=click.IntRange(min=1), help="Stacks in a step, on each device.")
 @_option("--crop", "crop_px", type=click.IntRange(min=MIN_CROP_PX), help="Side of training crops in pixels.")
+@_option("--min-slices", "min_slices", type=click.IntRange(min=0), help="Batches of so many to all slices; 0 = all.")
+@_option("--noise", "noise", type=click.FloatRange(0, 1, max_open=True), help="Largest noise added, of 1.")
 @_option("--lr", "lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@_option("--schedule", "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate.")
+@_option("--ema", "ema", type=click.FloatRange(0, 1, max_open=True), help="Decay of the average of weights; 0 = none.")
 @_option("--gradient-clip", "gradient_clip", type=click.FloatRange(min=0, min_open=True), help="Largest norm.")
 @_option("--val-fraction", "val_fraction", type=click.FloatRange(0, 1, max_open=True), help="Scenes held out.")
+@_option("--patience", "patience", type=click.IntRange(min=0), help="Epochs to wait for a better one; 0 = for ever.")
 @_option("--seed", "seed", type=click.IntRange(min=0), help="Root of all draws.")
 @_option("--precision", "precision", type=click.Choice(PRECISIONS), help="Number format.")
-@click.option("--devices", default="auto", show_default=True, metavar="N|auto", help="GPUs to train on.")
+@click.option(
+    "--devices",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="GPUs to train on; under torchrun, torchrun says.",
+)
 @workers_opt
-@click.option("--resume", is_flag=True, help="Continue the run in RUN from its last epoch.")
+@click.option("--resume", is_flag=True, help="Continue the run in RUN where it stopped.")
 @overwrite_opt
 def command(
     shards: tuple[Path, ...],
     out: Path,
     max_steps: int | None,
+    max_time: float | None,
     devices: str,
     workers: int | None,
     resume: bool,
@@ -51,7 +64,9 @@ def command(
 ) -> None:
     """Train a network on shards or bundles; the best model lands in RUN/model.pt.
 
-    The depth network takes any number of slices, but all shards of one run must have the same.
+    All shards of one run must have one size and number of slices; --min-slices makes the network learn on fewer, too.
+    Ctrl-C stops after the step at hand; --resume then goes on exactly there. Several processes: torchrun
+    --nproc-per-node N --no-python dffnet train ...
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
@@ -61,13 +76,12 @@ def command(
     if not resume:
         refuse_existing(out, ("model.pt", "last.ckpt"), overwrite)
 
-    from dffnet.engine.train import default_workers, is_main_process, train
-    from dffnet.models import check_trainable
-
-    check_trainable(config.model, align=config.align, loss=config.loss)
+    from dffnet.engine.data import default_workers
+    from dffnet.engine.processes import is_main_process
+    from dffnet.engine.train import train
 
     workers = default_workers() if workers is None else workers
-    result = train(shards, out, config, workers=workers, devices=devices, resume=resume)
+    result = train(shards, out, config, workers=workers, devices=devices, max_time_s=max_time, resume=resume)
     if not is_main_process():
         return
     held_out = f"{result.val_samples} held out" if result.val_samples else "none held out: no validation"

@@ -1,13 +1,14 @@
-"""Random crops, flips, turns and colour, one draw for all slices of a stack."""
+"""Random crops, flips, turns, colour, noise and numbers of slices: which stacks make a batch, and how they are seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from dffnet.data.batch import Batch
 
@@ -15,34 +16,74 @@ from dffnet.data.batch import Batch
 CONTRAST, BRIGHTNESS, GAMMA = (0.4, 1.6), (-0.1, 0.1), (0.5, 2.0)
 
 
-class AugmentedStacks(Dataset[Batch]):
-    """Some stacks of a data set in random order, cropped to ``crop_px`` squares and augmented.
+class Draw(NamedTuple):
+    """What an augmented stack depends on besides the seed: nothing of it knows workers, processes or restarts."""
 
-    Order and draws depend on seed, epoch and sample alone, not on the number of workers or on a restart. The
-    trainer sets ``epoch`` before a loader goes through the stacks.
+    epoch: int
+    sample: int
+    slices: int  # how many to keep
+
+
+class BatchOrder(Sampler[list[Draw]]):
+    """Which stacks make which batch: the batches of one process, a function of seed and step alone.
+
+    A batch is ``batch_size`` stacks for each of ``world`` processes; the one of ``rank`` gets its own. Iterating
+    goes on at ``step()``, the number of steps done, to the end of that step's epoch, so that a run resumed in
+    the middle of an epoch sees what it would have seen. Stacks that fill no batch wait for another epoch's order.
     """
 
-    def __init__(self, stacks: Dataset[Batch], indices: Sequence[int], *, crop_px: int, seed: int) -> None:
-        self.stacks, self.indices, self.crop_px, self.seed = stacks, indices, crop_px, seed
-        self.epoch = 0
-
-    @property
-    def epoch(self) -> int:
-        """Which pass over the stacks; a new one is a new order."""
-        return self._epoch
-
-    @epoch.setter
-    def epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._order = np.random.default_rng([self.seed, epoch]).permutation(self.indices)
+    def __init__(
+        self,
+        indices: Sequence[int],
+        *,
+        batch_size: int,
+        seed: int,
+        slices: tuple[int, int],
+        step: Callable[[], int],
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.indices, self.seed, self.slices, self.step = list(indices), seed, slices, step
+        self.rank, self.world = rank, world
+        # A data set smaller than a batch is one batch.
+        self.batch_size = max(1, min(batch_size, len(self.indices) // world))
 
     def __len__(self) -> int:
-        return len(self.indices)
+        """Batches in an epoch, whatever ``step()`` is."""
+        return len(self.indices) // (self.batch_size * self.world)
 
-    def __getitem__(self, index: int) -> Batch:
-        sample = int(self._order[index])
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.epoch, sample)))
-        return augment(self.stacks[sample], self.crop_px, rng)
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch, done = divmod(self.step(), len(self))
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.indices)
+        fewest, most = self.slices
+        counts = np.random.default_rng([self.seed, epoch, 1]).integers(fewest, most + 1, len(self))
+        for batch in range(done, len(self)):
+            first = (batch * self.world + self.rank) * self.batch_size
+            yield [Draw(epoch, int(i), int(counts[batch])) for i in order[first : first + self.batch_size]]
+
+
+class AugmentedStacks(Dataset[Batch]):
+    """The stacks of a data set as a :class:`Draw` wants them, cropped to ``crop_px`` squares."""
+
+    def __init__(self, stacks: Dataset[Batch], *, crop_px: int, noise: float, seed: int) -> None:
+        self.stacks, self.crop_px, self.noise, self.seed = stacks, crop_px, noise, seed
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(draw.epoch, draw.sample)))
+        stack = augment(self.stacks[draw.sample], self.crop_px, rng)
+        return add_noise(take_slices(stack, draw.slices, rng), self.noise, rng)
+
+
+def take_slices(stack: Batch, count: int, rng: np.random.Generator) -> Batch:
+    """``count`` of the N slices in their order; always the last, in whose geometry the truth is given."""
+    n = len(stack.images)
+    kept = np.sort(np.append(rng.choice(n - 1, count - 1, replace=False), n - 1)) if count < n else np.arange(n)
+    return stack._replace(
+        images=stack.images[kept],
+        focus_positions=stack.focus_positions[kept],
+        magnification=stack.magnification[kept],
+        shift_px=stack.shift_px[kept],
+    )
 
 
 def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:
@@ -76,3 +117,10 @@ def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:
 def recolour(images: Tensor, contrast: float, brightness: float, gamma: float) -> Tensor:
     """clip(0.5 + contrast (x - 0.5) + brightness)^gamma of images in [0, 1]."""
     return (0.5 + contrast * (images - 0.5) + brightness).clamp(0.0, 1.0).pow(gamma)
+
+
+def add_noise(stack: Batch, largest: float, rng: np.random.Generator) -> Batch:
+    """Gaussian noise of one standard deviation from [0, largest) on all slices, not on the all-in-focus image."""
+    deviation = rng.uniform(0.0, largest)
+    noise = torch.from_numpy(rng.standard_normal(tuple(stack.images.shape), np.float32))
+    return stack._replace(images=(stack.images + deviation * noise).clamp(0.0, 1.0)) if largest else stack

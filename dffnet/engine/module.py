@@ -2,89 +2,103 @@
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.optim.lr_scheduler import LambdaLR
 
 from dffnet.config import TrainConfig
-from dffnet.data.augment import AugmentedStacks
 from dffnet.data.batch import Batch
-from dffnet.data.shards import ShardStacks, split_by_scene
 from dffnet.errors import TrainingError
-from dffnet.losses import LOSSES, masked_mse
-from dffnet.models import build_model
-from focalsim.errors import ConfigError
+from dffnet.losses import loss_of, masked_mse
+from dffnet.models import DepthFromFocusModel, build_model
 
 ADAM_BETAS = (0.9, 0.99)  # Won & Jeon 2022
 CONFIG_KEY = "dffnet_config"  # in lightning's checkpoints
 
 
 class DepthTraining(lightning.LightningModule):
-    """A model with its loss. Logs ``train_loss``, and by epoch ``val_mae`` and ``val_rmse`` (config.unit)."""
+    """A model with its loss. Logs ``train_loss`` and ``lr``, and by epoch ``val_mae`` and ``val_rmse`` (config.unit).
 
-    def __init__(self, config: TrainConfig) -> None:
+    ``steps`` is the length of the run, which the schedule of the learning rate needs to know.
+    """
+
+    def __init__(self, config: TrainConfig, *, steps: int = 1) -> None:
         super().__init__()
-        if config.loss not in LOSSES:
-            raise ConfigError(f"unknown loss {config.loss!r}; known: {', '.join(sorted(LOSSES))}")
-        self.config = config
+        self.config, self.steps = config, steps
         self.model = build_model(config.model, dict(config.model_options))
-        self.loss = LOSSES[config.loss]
+        self.average = copy.deepcopy(self.model).requires_grad_(False) if config.ema else None
+        self.loss = loss_of(config.loss, config.model)
+        self._errors: list[Tensor] = []
+
+    @property
+    def answer(self) -> DepthFromFocusModel:
+        """What a run gives: the model with averaged weights where an average is kept."""
+        return self.model if self.average is None else self.average
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of one batch. Raises TrainingError where it is not finite."""
         loss = self.loss(self.model(batch.images, batch.focus_positions), batch)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {loss.item()} at step {self.global_step}; try a smaller --lr")
-        self.log("train_loss", loss, batch_size=len(batch.images))
+        self.log_dict({"train_loss": loss, "lr": self.optimizers().param_groups[0]["lr"]}, batch_size=len(batch.images))  # type: ignore[union-attr]
         return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then let the average follow."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            follow(self.average, self.model, min(self.config.ema, (1.0 + self.global_step) / (10.0 + self.global_step)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Errors of whole images, each counted once; images without valid pixels do not count."""
-        depth = self.model(batch.images, batch.focus_positions).depth
+        depth = self.answer(batch.images, batch.focus_positions).depth
         for prediction, target, valid in zip(depth, batch.target, batch.valid, strict=True):
             if valid.any():
-                mse = masked_mse(prediction, target, valid)
                 mae = (prediction - target)[valid].abs().mean()
-                self.log_dict({"val_mae": mae, "val_rmse": mse.sqrt()}, batch_size=1, sync_dist=True)
+                rmse = masked_mse(prediction, target, valid).sqrt()
+                self._errors.append(torch.stack([mae, rmse, torch.ones_like(mae)]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Means over the images of all processes; nothing is logged where none has a valid pixel."""
+        sums = torch.stack([*self._errors, torch.zeros(3, device=self.device)]).sum(dim=0)
+        self._errors.clear()
+        mae, rmse, images = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        if images:
+            self.log_dict({"val_mae": mae / images, "val_rmse": rmse / images}, rank_zero_only=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the config beside lightning's own state, so that a resumed run can be checked against it."""
         checkpoint[CONFIG_KEY] = self.config.to_dict()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam without a schedule."""
-        return torch.optim.Adam(self.parameters(), lr=self.config.lr, betas=ADAM_BETAS)
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Adam over the weights of the model."""
+        return torch.optim.Adam(self.model.parameters(), lr=self.config.lr, betas=ADAM_BETAS)
+
+    def configure_optimizers(self) -> Any:
+        """Adam, its learning rate set anew at each step."""
+        optimizer = self.optimizer()
+        factor = learning_rate_factor(self.config.schedule, self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
 
 
-class StackData(lightning.LightningDataModule):
-    """Training and validation loaders over one data set, split by scene."""
+def learning_rate_factor(schedule: str, steps: int) -> Callable[[int], float]:
+    """step -> share of the learning rate: half a cosine from 1 at step 0 to 0 at step ``steps``, or always 1."""
+    if schedule == "constant":
+        return lambda _: 1.0
+    return lambda step: 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps)))
 
-    def __init__(self, stacks: ShardStacks, config: TrainConfig, *, workers: int) -> None:
-        super().__init__()
-        self.stacks, self.config, self.workers = stacks, config, workers
-        train, self.validation = split_by_scene(stacks.source_ids, config.val_fraction, config.seed)
-        self.training = AugmentedStacks(stacks, train, crop_px=config.crop_px, seed=config.seed)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """A loader for the current epoch; the trainer asks for a new one each epoch, which draws anew."""
-        assert self.trainer is not None
-        self.training.epoch = self.trainer.current_epoch
-        return DataLoader(
-            self.training,
-            batch_size=self.config.batch_size,
-            shuffle=False,  # the data set has its own random order
-            num_workers=self.workers,
-            # A smaller last batch would be noise to batch norm; a data set smaller than a batch is one batch.
-            drop_last=len(self.training) >= self.config.batch_size,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Whole images, one at a time; no loader where nothing is held out."""
-        if not self.validation:
-            return []
-        held_out = torch.utils.data.Subset(self.stacks, self.validation)
-        return DataLoader(held_out, batch_size=1, num_workers=self.workers)
+@torch.no_grad()
+def follow(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
+    """average = decay average + (1 - decay) model, for weights and statistics of batch norm; counts are copied."""
+    for mean, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(new, 1.0 - decay)
+        else:
+            mean.copy_(new)

@@ -12,13 +12,15 @@ _SHOWN = ("train_loss", "val_mae")
 
 
 class Progress(Callback):
-    """One bar over all training steps, with the last loss and validation error beside it."""
+    """One bar over all ``steps`` of a run, with the time left, the last loss and the last validation error."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Open the bar, on the first process."""
-        total = int(trainer.estimated_stepping_batches)
         disable = None if trainer.is_global_zero else True  # None: quiet unless on a terminal
-        self._bar = tqdm(total=total, initial=trainer.global_step, unit="step", disable=disable)
+        self._bar = tqdm(total=self._steps, initial=trainer.global_step, unit="step", disable=disable)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
         """Move it on."""

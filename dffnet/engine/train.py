@@ -2,14 +2,12 @@
 
 RUN/model.pt         the answer: the model of smallest validation error (without validation: the last)
 RUN/last.ckpt        lightning's own state, to resume from
-RUN/log/version_k/   metrics.csv of the k-th start of this run
+RUN/log/version_k/   metrics.csv and TensorBoard's events of the k-th start of this run
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,15 +18,19 @@ from pathlib import Path
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from dffnet.checkpoint import read_without_code, save_checkpoint
+from dffnet.checkpoint import read_without_code
 from dffnet.config import TrainConfig
 from dffnet.data.shards import ShardStacks, shard_files
-from dffnet.engine.module import CONFIG_KEY, DepthTraining, StackData
+from dffnet.engine.data import StackData
+from dffnet.engine.keep import Break, KeepBest, KeepState
+from dffnet.engine.module import CONFIG_KEY, DepthTraining
+from dffnet.engine.processes import Processes, is_main_process
 from dffnet.engine.progress import Progress
 from dffnet.errors import CheckpointError, TrainingError
+from dffnet.models import check_trainable
 from focalsim.errors import ConfigError, FocalsimError, OutputError
 
 
@@ -51,91 +53,58 @@ def train(
     *,
     workers: int = 0,
     devices: str = "auto",
+    max_time_s: float | None = None,
     resume: bool = False,
 ) -> TrainResult:
     """Train a model on ``shards`` (files or folders) and write it to ``out``.
 
-    ``resume`` continues the run in ``out`` from its last epoch; without it an earlier run there is replaced.
-    Raises ShardError for shards that do not fit together, ConfigError for devices that are not there,
-    CheckpointError where there is nothing to resume, OutputError where ``out`` cannot be written, and
-    TrainingError where training cannot go on.
+    ``max_time_s`` ends the run after the step at which so much time has passed since its start. ``resume`` continues
+    the run in ``out`` from its last state; without it an earlier run there is replaced.
+    Raises ConfigError for what cannot go together and devices that are not there, ShardError for shards that do not
+    fit together, CheckpointError where there is nothing to resume, OutputError where ``out`` cannot be written, and
+    TrainingError where training cannot go on, or was interrupted.
     """
+    check_trainable(config.model, align=config.align, loss=config.loss)
+    processes = Processes.of(devices)
     stacks = ShardStacks(shard_files(shards), unit=config.unit, align=config.align)
-    data = StackData(stacks, config, workers=workers)
+    data = StackData(stacks, config, workers=workers, world=processes.world)
     _check_size(stacks.shape, config)
     lightning.seed_everything(config.seed, verbose=False)
-    module = DepthTraining(config)
+    module = DepthTraining(config, steps=data.steps())
     last = out / "last.ckpt"
     if resume:
-        _check_resumable(last, config)
+        _check_resumable(last, config, data.steps())
     elif is_main_process():  # the others start when this one has begun to write
         _remove_run(out)
     with _quiet(), _writing_to(out):
         keep = KeepBest(out / "model.pt")
-        trainer = _trainer(out, config, devices, keep, steps=len(data.training) // config.batch_size)
+        callbacks = [Progress(data.steps()), keep, *_early_stopping(config), KeepState(last, max_time_s)]
+        trainer = _trainer(out, config, processes, callbacks, steps=len(data.batches()))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume else None)
         except MisconfigurationException as error:
             raise ConfigError(str(error)) from None
+        except Break as end:
+            if end.asked:
+                raise TrainingError(f"interrupted at step {trainer.global_step}; {out} can be resumed") from None
         except (KeyboardInterrupt, SystemExit):  # which of them depends on lightning's version
-            raise TrainingError(f"interrupted at step {trainer.global_step}; {out} can be resumed") from None
+            raise TrainingError(f"interrupted at step {trainer.global_step}") from None
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise
             raise TrainingError(str(error)) from None
         if data.validation and keep.step != trainer.global_step:
             trainer.validate(module, datamodule=data, verbose=False)
-        if not data.validation:
+        if not data.validation and trainer.is_global_zero:
             keep.save(module)
     return TrainResult(
         model=keep.path,
-        epochs=trainer.current_epoch,
+        epochs=trainer.global_step // len(data.batches()),
         steps=trainer.global_step,
         train_samples=len(data.training),
         val_samples=len(data.validation),
         val_mae=keep.best,
     )
-
-
-def is_main_process() -> bool:
-    """Whether this is the first of the processes of a run: lightning starts one for each further device."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
-
-
-def default_workers() -> int:
-    """Loader processes for this machine: one CPU is left to compute; more than 8 wait for each other."""
-    return min(8, max(0, (os.cpu_count() or 1) - 1))
-
-
-class KeepBest(Callback):
-    """Writes the model whenever its validation error is the smallest so far."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.best, self.step = path, float("nan"), -1
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compare and write, on the first process."""
-        if trainer.sanity_checking:
-            return
-        self.step = trainer.global_step
-        error = float(trainer.callback_metrics.get("val_mae", float("nan")))
-        if math.isnan(self.best) or error < self.best:
-            self.best = error
-            if trainer.is_global_zero:
-                self.save(pl_module)
-
-    def save(self, module: lightning.LightningModule) -> None:
-        """Write the model as it is."""
-        assert isinstance(module, DepthTraining)
-        save_checkpoint(self.path, module.model, module.config)
-
-    def state_dict(self) -> dict[str, float]:
-        """What a resumed run needs to know."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """The inverse of :meth:`state_dict`."""
-        self.best = state_dict["best"]
 
 
 def _check_size(shape: tuple[int, int, int], config: TrainConfig) -> None:
@@ -153,38 +122,47 @@ def _remove_run(out: Path) -> None:
     shutil.rmtree(out / "log", ignore_errors=True)
 
 
-def _trainer(out: Path, config: TrainConfig, devices: str, keep: KeepBest, steps: int) -> lightning.Trainer:
+def _early_stopping(config: TrainConfig) -> list[Callback]:
+    return [EarlyStopping("val_mae", patience=config.patience, check_finite=False)] if config.patience else []
+
+
+def _trainer(
+    out: Path, config: TrainConfig, processes: Processes, callbacks: list[Callback], steps: int
+) -> lightning.Trainer:
+    """A trainer; ``steps`` is the length of an epoch."""
+    csv = CSVLogger(out, name="log")
     return lightning.Trainer(
-        accelerator="auto",
-        devices=devices,
+        **processes.options(),
         precision=config.precision,  # type: ignore[arg-type]
         max_epochs=config.epochs,
         max_steps=config.max_steps,
         gradient_clip_val=config.gradient_clip,
-        logger=CSVLogger(out, name="log"),
+        logger=[csv, TensorBoardLogger(out, name="log", version=csv.version)],
         log_every_n_steps=max(1, min(50, steps)),
-        callbacks=[Progress(), keep, ModelCheckpoint(out, "last", enable_version_counter=False)],
-        reload_dataloaders_every_n_epochs=1,
+        callbacks=callbacks,
         limit_val_batches=1.0 if config.val_fraction else 0,
+        use_distributed_sampler=False,  # the order of batches knows its process
         num_sanity_val_steps=0,
+        enable_checkpointing=False,  # KeepState does it
         enable_progress_bar=False,
         enable_model_summary=False,
     )
 
 
-def _check_resumable(last: Path, config: TrainConfig) -> None:
+def _check_resumable(last: Path, config: TrainConfig, steps: int) -> None:
     """Refuse a state that is foreign, would run code when lightning reads it, or is of another config."""
     content = read_without_code(last)
     if not isinstance(content, dict) or CONFIG_KEY not in content:
         raise CheckpointError(f"{last}: not the state of a training run")
     before, now = content[CONFIG_KEY], config.to_dict()
-    changed = [k for k in now if before.get(k) != now[k] and k not in ("epochs", "max_steps")]
+    free = ("patience",) if config.schedule == "cosine" else ("patience", "epochs", "max_steps")
+    changed = [k for k in now if before.get(k) != now[k] and k not in free]
     if changed:
         was = ", ".join(f"{k} {before.get(k)!r}, now {now[k]!r}" for k in changed)
-        raise CheckpointError(f"{last}: the run to resume was started with {was}")
-    done = content["epoch"] + 1
-    if done > config.epochs:
-        raise CheckpointError(f"{last}: has {done} epochs behind it, more than {config.epochs}")
+        why = "; a cosine schedule is made for one length" if {"epochs", "max_steps"} & set(changed) else ""
+        raise CheckpointError(f"{last}: the run to resume was started with {was}{why}")
+    if content["global_step"] > steps:
+        raise CheckpointError(f"{last}: has {content['global_step']} steps behind it, more than {steps}")
 
 
 @contextmanager

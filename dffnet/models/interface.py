@@ -81,6 +81,8 @@ class FocusVolumeModel(DepthFromFocusModel):
         """Depth by equation 1 from the logits at full size."""
         height, width = stack.shape[-2:]
         volume = pad_to_multiple(stack.transpose(1, 2) * 2.0 - 1.0, self.size_multiple)
+        if self.training:
+            volume = volume.contiguous(memory_format=torch.channels_last_3d)  # convolutions take it over
         logits = [_resize(k, volume.shape[-2:])[..., :height, :width] for k in self.logits(volume)]
         weights = [self.weights(k) for k in logits]
         depths = [regress_depth(weight, focus_positions) for weight in weights]

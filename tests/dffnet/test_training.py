@@ -33,7 +33,7 @@ def test_the_network_overfits_one_sample(make_shard: MakeShard) -> None:
     stack = ShardStacks([make_shard(n=1)])[0]
     batch = type(stack)(*(field[None] for field in stack))
     training = DepthTraining(TrainConfig()).train()
-    optimiser = training.configure_optimizers()
+    optimiser = training.optimizer()
     losses = []
     for _ in range(60):
         loss = training.loss(training.model(batch.images, batch.focus_positions), batch)
@@ -57,32 +57,24 @@ def test_a_run_leaves_a_model_a_state_and_a_log(make_shard: MakeShard, tmp_path:
     assert loaded.config == SMALL
     assert not loaded.model.training
     assert (tmp_path / "run/last.ckpt").is_file()
-
-
-def test_a_resumed_run_ends_as_one_that_never_stopped(make_shard: MakeShard, tmp_path: Path) -> None:
-    shard = make_shard(n=5)
-    config = replace(SMALL, val_fraction=0.0)
-    train([shard], tmp_path / "through", replace(config, epochs=3))
-    train([shard], tmp_path / "broken", replace(config, epochs=1))
-    resumed = train([shard], tmp_path / "broken", replace(config, epochs=3), resume=True)
-    assert resumed.epochs == 3
-    one, other = (load_checkpoint(tmp_path / run / "model.pt").model for run in ("through", "broken"))
-    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b)
+    assert list((tmp_path / "run/log/version_0").glob("events.out.tfevents.*"))
 
 
 def test_a_run_cannot_be_resumed_as_another(make_shard: MakeShard, tmp_path: Path) -> None:
     shard, run = make_shard(n=2), tmp_path / "run"
+    config = replace(SMALL, schedule="constant")
     with pytest.raises(CheckpointError, match="no such file"):
+        train([shard], run, config, resume=True)
+    train([shard], run, config)
+    with pytest.raises(CheckpointError, match=r"started with lr 0\.001, now 0\.1$"):
+        train([shard], run, replace(config, lr=0.1), resume=True)
+    with pytest.raises(CheckpointError, match=r"started with schedule 'constant', now 'cosine'"):
         train([shard], run, SMALL, resume=True)
-    train([shard], run, SMALL)
-    with pytest.raises(CheckpointError, match=r"started with lr 0\.001, now 0\.1"):
-        train([shard], run, replace(SMALL, lr=0.1), resume=True)
-    with pytest.raises(CheckpointError, match="2 epochs behind it, more than 1"):
-        train([shard], run, replace(SMALL, epochs=1), resume=True)
+    with pytest.raises(CheckpointError, match="2 steps behind it, more than 1"):
+        train([shard], run, replace(config, epochs=1), resume=True)
     (run / "last.ckpt").write_bytes((run / "model.pt").read_bytes())
     with pytest.raises(CheckpointError, match="not the state of a training run"):
-        train([shard], run, SMALL, resume=True)
+        train([shard], run, config, resume=True)
 
 
 def test_the_best_model_is_kept_and_max_steps_is_validated(make_shard: MakeShard, tmp_path: Path) -> None:
@@ -117,7 +109,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_shard: MakeShard, tmp_path
 def test_unknown_names_and_values_are_refused() -> None:
     with pytest.raises(ConfigError, match="unknown loss 'l7'"):
         DepthTraining(TrainConfig(loss="l7"))
-    for bad in ({"crop_px": 32}, {"lr": -1.0}, {"unit": "feet"}, {"val_fraction": 1.0}, {"max_steps": 0}):
+    for bad in (
+        {"crop_px": 32}, {"lr": -1.0}, {"unit": "feet"}, {"val_fraction": 1.0}, {"max_steps": 0}, {"ema": 1.0},
+        {"noise": -0.1}, {"schedule": "steps"}, {"min_slices": -1}, {"patience": 3, "val_fraction": 0.0},
+    ):  # fmt: skip
         with pytest.raises(ConfigError, match=next(iter(bad))):
             TrainConfig(**bad)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="unknown keys: depth"):

@@ -1,0 +1,198 @@
+"""Real runs: broken off and resumed exactly, in several processes as in one, stopped early, by time, by a signal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dffnet.checkpoint import load_checkpoint
+from dffnet.config import TrainConfig
+from dffnet.data.augment import BatchOrder
+from dffnet.engine import keep as keep_module
+from dffnet.engine.module import DepthTraining, follow, learning_rate_factor
+from dffnet.engine.train import train
+from dffnet.errors import TrainingError
+from focalsim.errors import ConfigError
+
+MakeShard = Callable[..., Path]
+SMALL = TrainConfig(
+    model_options={"channels": 1}, epochs=4, batch_size=2, crop_px=64, val_fraction=0.1, min_slices=2, lr=3e-3
+)
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[float]]:
+    """Loss and learning rate of each step, filled in as runs go on; ``interrupt_at`` sends a Ctrl-C in that step."""
+    seen: dict[int, list[float]] = {}
+    step = DepthTraining.training_step
+
+    def recording(self: DepthTraining, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = step(self, batch, batch_idx)
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        seen[self.global_step] = [loss.item(), float(rate), float(batch.images.mean()), float(batch.images.shape[1])]
+        return loss
+
+    monkeypatch.setattr(DepthTraining, "training_step", recording)
+    return seen
+
+
+def test_a_run_broken_off_in_the_middle_of_an_epoch_goes_on_exactly(
+    make_shard: MakeShard, tmp_path: Path, losses: dict[int, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = make_shard(n=11)  # 10 for training: 5 steps an epoch
+    whole = train([shard], tmp_path / "whole", SMALL)
+    through = dict(losses)
+    assert list(through) == list(range(20))
+    assert len({rate for _, rate, _, _ in through.values()}) == 20
+    assert len({slices for *_, slices in through.values()}) > 1
+    losses.clear()
+
+    step = DepthTraining.optimizer_step
+
+    def interrupting(self: DepthTraining, *args: Any, **kwargs: Any) -> None:
+        step(self, *args, **kwargs)
+        done = self.global_step + 1  # counted when this returns
+        if done in breaks:
+            breaks.remove(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(DepthTraining, "optimizer_step", interrupting)
+    breaks = [7, 10, 18]  # in an epoch, at the end of one, and in the last
+    for at in tuple(breaks):
+        with pytest.raises(TrainingError, match=f"interrupted at step {at}; .*broken can be resumed"):
+            train([shard], tmp_path / "broken", SMALL, resume=at > 7)
+    result = train([shard], tmp_path / "broken", SMALL, resume=True)
+    assert losses == through
+    assert (result.steps, result.epochs, result.val_mae) == (whole.steps, whole.epochs, whole.val_mae)
+    one, other = (load_checkpoint(tmp_path / run / "model.pt").model.state_dict() for run in ("whole", "broken"))
+    assert all(torch.equal(a, b) for a, b in zip(one.values(), other.values(), strict=True))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_more_steps_with_a_constant_rate_are_what_one_run_would_have_done(
+    make_shard: MakeShard, tmp_path: Path, losses: dict[int, list[float]]
+) -> None:
+    shard = make_shard(n=6)
+    config = replace(SMALL, schedule="constant", val_fraction=0.0, epochs=100)
+    train([shard], tmp_path / "whole", replace(config, max_steps=8))
+    through = dict(losses)
+    losses.clear()
+    train([shard], tmp_path / "parts", replace(config, max_steps=4))
+    train([shard], tmp_path / "parts", replace(config, max_steps=8), resume=True)
+    assert losses == through
+
+
+def test_time_ends_a_run_with_a_model(
+    make_shard: MakeShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, list[float]]
+) -> None:
+    clock = iter(range(0, 10000, 10))
+    monkeypatch.setattr(keep_module.time, "monotonic", lambda: next(clock))
+    shard = make_shard(n=11)
+    result = train([shard], tmp_path / "run", replace(SMALL, epochs=1000), max_time_s=75)
+    assert 3 <= result.steps <= 8
+    assert result.model.is_file()
+    assert np.isfinite(result.val_mae)
+    assert len(losses) == result.steps
+
+
+def test_patience_ends_a_run_that_learns_nothing_more(make_shard: MakeShard, tmp_path: Path) -> None:
+    config = replace(SMALL, lr=1e-12, ema=0.0, epochs=50, patience=2, min_slices=0)
+    result = train([make_shard(n=5)], tmp_path / "run", config)
+    assert result.epochs < 50
+
+
+def test_what_the_machine_or_the_data_cannot_give_is_refused(make_shard: MakeShard, tmp_path: Path) -> None:
+    shard = make_shard(n=2)
+    with pytest.raises(TrainingError, match="min_slices is 6, but the stacks have 5 slices"):
+        train([shard], tmp_path / "run", replace(SMALL, min_slices=6))
+    with pytest.raises(TrainingError, match="1 training stacks are too few for 2 processes"):
+        train([shard], tmp_path / "run", SMALL, devices="2")
+    with pytest.raises(ConfigError, match="has nothing to learn"):
+        train([shard], tmp_path / "run", replace(SMALL, model="classical", model_options={}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_schedule_falls_from_one_to_nothing() -> None:
+    cosine = learning_rate_factor("cosine", 10)
+    assert [cosine(0), cosine(5), cosine(10)] == pytest.approx([1.0, 0.5, 0.0])
+    assert cosine(11) == 0
+    assert learning_rate_factor("constant", 10)(7) == 1
+
+
+def test_the_average_follows_weights_and_statistics() -> None:
+    average, model = (torch.nn.Sequential(torch.nn.Conv3d(1, 1, 1), torch.nn.BatchNorm3d(1)) for _ in range(2))
+    with torch.no_grad():
+        for tensors, value in ((average.state_dict(), 1.0), (model.state_dict(), 2.0)):
+            for tensor in tensors.values():
+                tensor.fill_(value)
+    follow(average, model, 0.75)
+    values = {name: float(tensor.flatten()[0]) for name, tensor in average.state_dict().items()}
+    assert values.pop("1.num_batches_tracked") == 2
+    assert set(values.values()) == {1.25}
+
+
+def test_batches_of_two_processes_make_up_those_of_one() -> None:
+    options: dict[str, Any] = {"seed": 3, "slices": (2, 5), "step": lambda: 4}
+    both = [list(BatchOrder(range(21), batch_size=2, rank=rank, world=2, **options)) for rank in (0, 1)]
+    one = list(BatchOrder(range(21), batch_size=4, **options))
+    assert len(one) == 1  # step 4 of 5
+    assert [a + b for a, b in zip(*both, strict=True)] == one
+    first = BatchOrder(range(21), batch_size=4, **(options | {"step": lambda: 0}))
+    epoch = [draw for batch in first for draw in batch]
+    assert len(first) == 5
+    assert len({draw.sample for draw in epoch}) == len(epoch) == 20
+    assert list(first)[4] == one[0]
+    assert all(len({draw.slices for draw in batch}) == 1 for batch in first)
+
+
+def test_two_processes_learn_as_one_with_the_doubled_batch(make_shard: MakeShard, tmp_path: Path) -> None:
+    """Under torchrun with gloo: same losses, same validation error, same weights."""
+    shard = make_shard(n=10)
+    options = ["--crop", "64", "--max-steps", "4", "--val-fraction", "0.2", "--workers", "0", "--lr", "0.003"]
+    code = (
+        "import sys; from dffnet.cli import main; from dffnet.cli.options import DEFAULTS\n"
+        "from dffnet.engine.module import DepthTraining as T\n"
+        "step = T.training_step\n"
+        "def log(self, batch, k):\n"
+        "    loss = step(self, batch, k); print('LOSS', float(loss), flush=True); return loss\n"
+        "T.training_step = log; main()"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
+    runs = {"one": ([], "4"), "two": (torchrun, "2")}
+    losses, models, errors = {}, {}, {}
+    for name, (launcher, batch) in runs.items():
+        command = [*launcher, str(script), "train", str(shard), "--out", str(tmp_path / name), *options]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *command, "--batch-size", batch], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        values = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("LOSS")]
+        losses[name] = values
+        assert done.stdout.count("model.pt") == 1  # one process reports
+        models[name] = load_checkpoint(tmp_path / name / "model.pt").model.state_dict()
+        with (tmp_path / name / "log/version_0/metrics.csv").open() as file:
+            errors[name] = [float(row["val_mae"]) for row in csv.DictReader(file) if row["val_mae"]]
+    assert len(losses["one"]) == 4
+    assert len(losses["two"]) == 8
+    for k, loss in enumerate(losses["one"]):
+        # Each process prints the loss of its half; their mean is what is minimised.
+        halves = sorted(losses["two"])  # order between processes is not defined
+        assert min(abs(loss - (a + b) / 2) for a in halves for b in halves) < 1e-4, k
+    assert errors["one"] == pytest.approx(errors["two"], rel=1e-4), json.dumps(errors)
+    for name, weight in models["one"].items():
+        torch.testing.assert_close(weight, models["two"][name], rtol=1e-2, atol=1e-4, msg=name)
