@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from focalsim.camera import load_profile
     from focalsim.errors import FocalsimError
+    from focalsim.live import RenderedStacks
     from focalsim.render import render_stack
     from focalsim.sample import Sample
     from focalsim.scene import Scene
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FocalsimError",
     "Location",
+    "RenderedStacks",
     "Sample",
     "Scene",
     "ShardReader",
@@ -34,6 +36,7 @@ __all__ = [
 _HOME = {
     "FocalsimError": "focalsim.errors",
     "Location": "focalsim.shards.remote",
+    "RenderedStacks": "focalsim.live",
     "Sample": "focalsim.sample",
     "Scene": "focalsim.scene",
     "ShardReader": "focalsim.shards",

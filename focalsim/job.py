@@ -130,6 +130,15 @@ def render_sample(job: Job, index: int) -> Sample:
         raise RuntimeError(f"sample {index}, frame {name}: {type(error).__name__}: {error}") from error
 
 
+def use_one_thread() -> None:
+    """Render on one thread in this process, where there is a process for each core."""
+    import cv2
+    import numba
+
+    cv2.setNumThreads(1)
+    numba.set_num_threads(1)
+
+
 def _render(job: Job, index: int, frame: int) -> Sample:
     from focalsim.render import render_stack, warp_frame
     from focalsim.sources.prepare import prepare_scene

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from focalsim import __version__
 from focalsim.errors import FocalsimError, OutputError
-from focalsim.job import REFERENCE_SLICE, Job, render_sample
+from focalsim.job import REFERENCE_SLICE, Job, render_sample, use_one_thread
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
 from focalsim.shards.bundle import (
@@ -184,12 +184,7 @@ def _start_worker(job: Job) -> None:
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-    import cv2
-    import numba
-
-    cv2.setNumThreads(1)
-    numba.set_num_threads(1)
+    use_one_thread()
 
 
 def _exit_with_parent() -> None:

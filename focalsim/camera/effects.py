@@ -169,7 +169,12 @@ class Effects:
 
     def to_dict(self) -> dict[str, Any]:
         """The groups that are on, and the sources, as plain JSON-able values."""
-        on = {name: asdict(getattr(self, name)) for name in GROUPS if getattr(self, name) is not None}
+        groups = {name: getattr(self, name) for name in GROUPS}
+        on = {
+            name: {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(group).items()}
+            for name, group in groups.items()
+            if group is not None
+        }
         return {**on, "sources": dict(self.sources)} if on else {}
 
     def describe(self) -> Iterator[tuple[str, str, str]]:

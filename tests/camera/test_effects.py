@@ -86,7 +86,7 @@ def test_in_a_profile_and_in_a_config(tmp_path):
     (phone,) = phone_dicts([str(profile)])
     assert PhoneProfile(**json.loads(json.dumps(phone))).effects == load_text(tmp_path, ALL)
     config = RenderConfig(phones=(phone,))
-    assert RenderConfig.from_json(config.to_json()).to_json() == config.to_json()
+    assert RenderConfig.from_json(config.to_json()) == config
     plain = RenderConfig(phones=phone_dicts([str(profile)], "none"))
     assert plain == RenderConfig(phones=phone_dicts(["pixel4"]))
     assert config.fingerprint != plain.fingerprint
