@@ -1,11 +1,12 @@
 # make demo   a bundle, a network trained on it, its measures and pictures, from nothing
 # make test   everything that must hold
+# make docs   the pages of the commands and the pictures of the documents
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared
 DEMO := demo
 
-.PHONY: demo test lint bench bench-learn clean
+.PHONY: demo test lint docs bench bench-learn clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,9 +32,14 @@ lint: $(BIN)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(BIN)/.installed
+	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/pictures.py
+
 bench: $(BIN)/.installed
 	$(BIN)/python benchmarks/fidelity.py $(DATA)/truth
 	$(BIN)/python benchmarks/render.py $(DATA)/data/rgbd
+	$(BIN)/python benchmarks/scenes.py
 	$(BIN)/focalsim render --samples 32 --out $(DEMO)/read --resume
 	$(BIN)/python benchmarks/read.py $(DEMO)/read
 

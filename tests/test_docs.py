@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def tables(path):
@@ -25,8 +27,24 @@ def test_the_results_page_quotes_the_benchmarks(name):
     assert set(tables(RESULTS / f"{name}.md")) <= set(tables(ROOT / "docs" / "results.md"))
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8"))
     missing = [t for t in targets if not (page.parent / t).exists()]
     assert missing == []
+
+
+def test_every_command_has_its_page_as_help_says_it():
+    """After a change of options: ``make docs``."""
+    pages = runpy.run_path(str(ROOT / "docs" / "commands.py"))["pages"]()
+    written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "commands").glob("*.md")}
+    assert set(written) == set(pages)
+    different = [name for name, text in pages.items() if written[name] != text]
+    assert different == []
+
+
+def test_the_page_of_a_command_holds_its_options():
+    page = (ROOT / "docs" / "commands" / "focalsim-render.md").read_text(encoding="utf-8")
+    assert "Usage: focalsim render [OPTIONS] [SOURCE]" in page
+    assert re.search(r"--slices INTEGER RANGE +Slices in a stack", page)
+    assert "-h, --help" in page
