@@ -82,7 +82,7 @@ def _finished(client: Any, task: ShardTask, shards: Sequence[ShardEntry]) -> Ite
         _render_shard, shards, key=[(f"shard-{task.token}", k) for k in range(len(shards))], payload=payload,
         made_with=versions(), retries=0,
     )  # fmt: skip
-    for future in as_completed(futures):
+    for future in as_completed(futures, loop=client.loop):
         try:
             yield future.result()
         except FutureCancelledError as error:
@@ -133,8 +133,10 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise ConfigError('--scheduler needs Dask: pip install "focalsim[dask]"') from None
-    # Its loggers tell of lost connections in tracebacks; what matters is raised.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # Its loggers, and those of its event loop, tell of lost connections in tracebacks; what matters is raised.
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler == LOCAL:
         with (
             LocalCluster(
