@@ -29,7 +29,8 @@ from focalsim.shards.bundle import (
     write_shard,
     write_shards,
 )
-from focalsim.shards.manifest import ShardEntry
+from focalsim.shards.manifest import MANIFEST_NAME, ShardEntry
+from focalsim.shards.parts import open_part, part_name
 from focalsim.shards.remote import Location, RemotePath, location
 from focalsim.shards.staging import announced, goes_on
 
@@ -49,6 +50,7 @@ def render_bundle(
     *,
     workers: int = 1,
     scheduler: str = "",
+    shards: tuple[int, int] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
@@ -57,6 +59,8 @@ def render_bundle(
 
     scheduler  address of a Dask scheduler whose workers render whole shards, or "local" to start one here with
                ``workers`` processes; see :mod:`focalsim.cluster`
+    shards     first and last (exclusive) of the shards to render; other runs render the others into the same folder,
+               and :func:`focalsim.shards.parts.complete_bundle` makes one bundle of them
 
     Several workers are separate processes started afresh, so a script that calls this must be importable
     (keep the call under ``if __name__ == "__main__"``). Whatever stops the run leaves only complete shards.
@@ -76,15 +80,21 @@ def render_bundle(
         skipped_frames=job.skipped,
     )
     attributes = shard_attributes(planned, REFERENCE_SLICE % job.config.slices)
-    with open_bundle(folder, planned, resume=resume, overwrite=overwrite) as manifest:
+    if shards is None:
+        name, opened = MANIFEST_NAME, open_bundle(folder, planned, resume=resume, overwrite=overwrite)
+    elif isinstance(folder, RemotePath):
+        raise OutputError(f"{folder}: parts of a bundle can be rendered into a folder only, not into object storage")
+    else:
+        name, opened = part_name(*shards), open_part(folder, planned, *shards, resume=resume, overwrite=overwrite)
+    with opened as manifest:
         report = Report(manifest)
         todo = [shard for shard in manifest.shards if not shard.complete]
         indices = [s.first_sample + i for s in todo for i in range(s.samples)]
-        kept = job.config.samples - len(indices)
+        total = sum(shard.samples for shard in manifest.shards)
         with (
             announced(folder) if scheduler or isinstance(folder, RemotePath) else nullcontext("") as token,
             # disable=None: shown on a terminal only.
-            tqdm(total=job.config.samples, initial=kept, unit="sample", disable=None if progress else True) as bar,
+            tqdm(total=total, initial=total - len(indices), unit="sample", disable=None if progress else True) as bar,
         ):
 
             def wrote(depth_scales: Sequence[float]) -> None:
@@ -101,7 +111,7 @@ def render_bundle(
 
                 task = ShardTask(job, folder.absolute() if isinstance(folder, Path) else folder, planned, token)
                 with (
-                    manifest_log(folder, manifest) as log,
+                    manifest_log(folder, manifest, name) as log,
                     closing(render_shards(task, todo, scheduler, workers, tell=tell)) as finished,
                 ):
                     for shard, depth_scales in finished:
@@ -111,7 +121,13 @@ def render_bundle(
             else:
                 with closing(_rendered(job, indices, workers)) as samples:
                     report.manifest = write_shards(
-                        folder, manifest, attributes, samples, lambda sample: wrote([sample.depth_scale]), token=token
+                        folder,
+                        manifest,
+                        attributes,
+                        samples,
+                        lambda sample: wrote([sample.depth_scale]),
+                        token=token,
+                        name=name,
                     )
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from focalsim.config import COMPRESSIONS, DEPTH_POLICIES, RenderConfig
+from focalsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from focalsim.shards import Manifest
@@ -140,6 +142,58 @@ max_holes_opt = click.option(
 )
 match_fov_opt = click.option(
     "--match-fov", is_flag=True, help="Crop frames of known intrinsics to the phone's field of view."
+)
+Part = Callable[[int], tuple[int, int]]  # number of shards -> first and last (exclusive) to render
+
+
+def parse_shards(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Part | None:
+    """``A:B``, shards A to B - 1."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+):(\d+)", value)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise click.BadParameter(
+            f"{value!r} is no range of shards: expected FIRST:LAST, the last one excluded, as in 0:8"
+        )
+    first, last = int(match[1]), int(match[2])
+
+    def part(shards: int) -> tuple[int, int]:
+        if last > shards:
+            raise ConfigError(f"--shards {value}: the bundle has {shards} shards, 0:{shards}")
+        return first, last
+
+    return part
+
+
+def parse_task(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Part | None:
+    """``I/N``, one of N equal shares."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", value)
+    if match is None or int(match[2]) == 0 or int(match[1]) > int(match[2]):
+        raise click.BadParameter(f"{value!r} is no task: expected I/N, I from 0 to N - 1 or from 1 to N")
+    task, tasks = int(match[1]), int(match[2])
+
+    def part(shards: int) -> tuple[int, int]:
+        from focalsim.shards.parts import share_of
+
+        return share_of(task, tasks, shards)
+
+    return part
+
+
+part_shards_opt = click.option(
+    "--shards",
+    "part_shards",
+    callback=parse_shards,
+    metavar="A:B",
+    help="Render shards A to B - 1 only; other runs the rest, into the same folder. focalsim merge completes it.",
+)
+task_opt = click.option(
+    "--task",
+    callback=parse_task,
+    metavar="I/N",
+    help="Render the I-th of N shares of the shards only, as in --task $SLURM_ARRAY_TASK_ID/8.",
 )
 out_folder_opt = click.option("--out", type=PATH, required=True, help="Folder of what is made.")
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")

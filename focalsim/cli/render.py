@@ -32,7 +32,9 @@ from focalsim.cli import options as opt
     metavar="tcp://HOST:PORT|local",
     help="Render on the workers of this Dask scheduler, or on one started here. They must see SOURCE and the output.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
+@opt.part_shards_opt
+@opt.task_opt
+@opt.overwrite_opt
 @click.option("--resume", is_flag=True, help="Finish a bundle that an earlier run has begun.")
 @click.option("--source-format", metavar="NAME", help="Kind of SOURCE. [default: detected]")
 @opt.depth_scale_opt
@@ -49,6 +51,9 @@ def render(source: Path | None, **given: Any) -> None:
     """
     if given["overwrite"] and given["resume"]:
         raise click.UsageError("--overwrite and --resume exclude each other")
+    part = given["task"] or given["part_shards"]
+    if given["task"] and given["part_shards"]:
+        raise click.UsageError("--task and --shards exclude each other")
 
     from focalsim.camera import phone_dicts
     from focalsim.config import RenderConfig
@@ -82,18 +87,24 @@ def render(source: Path | None, **given: Any) -> None:
         textures=textures,
     )
     out = given["out"]
-    check_output(out, resume=given["resume"], overwrite=given["overwrite"])
+    if not part:  # of a part, it is decided when its shards are known
+        check_output(out, resume=given["resume"], overwrite=given["overwrite"])
     started = time.monotonic()
     try:
         job = plan_job(config, opened, given["samples"])
         for line in (getattr(opened, "depth_assumption", ""), job.summary):
             if line:
                 click.echo(line, err=True)
+        shards = part(-(-job.config.samples // job.config.shard_size)) if part else None
+        if shards and shards[0] == shards[1]:
+            click.echo("there are fewer shards than tasks: this one has none to render", err=True)
+            return
         report = render_bundle(
             job,
             out,
             workers=given["workers"] or len(os.sched_getaffinity(0)),
             scheduler=given["scheduler"] or "",
+            shards=shards,
             resume=given["resume"],
             overwrite=given["overwrite"],
             progress=True,
@@ -101,6 +112,8 @@ def render(source: Path | None, **given: Any) -> None:
     except KeyboardInterrupt:
         raise click.ClickException(f"interrupted; finish {out} with the same command and --resume") from None
     _summarise(report, out, time.monotonic() - started)
+    if shards:
+        click.echo(f"when all tasks are done, focalsim merge {out} completes the bundle", err=True)
     click.echo(out)
 
 
@@ -113,7 +126,7 @@ def _summarise(report: Any, out: Any, seconds: float) -> None:
             f"{report.rendered} samples, factors {min(scaled):.3g}..{max(scaled):.3g}",
             err=True,
         )
-    kept = config.samples - report.rendered
+    kept = sum(shard.samples for shard in shards) - report.rendered
     files = f"{len(shards)} {'shard' if len(shards) == 1 else 'shards'}"
     click.echo(
         f"{report.rendered} samples rendered{f', {kept} kept' if kept else ''}: {seconds:.1f} s, "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -13,15 +11,14 @@ from typing import Any
 
 from focalsim import __version__
 from focalsim.config import RenderConfig
+from focalsim.derive.copying import changed, copy_shard
 from focalsim.derive.inputs import Member, merged_history, merged_origins
-from focalsim.errors import OutputError, ShardError
+from focalsim.errors import ShardError
 from focalsim.shards import Manifest, ShardEntry, ShardReader, ShardWriter
 from focalsim.shards.bundle import finished_entry
 from focalsim.shards.card import write_side_files
 from focalsim.shards.files import sha256_of
 from focalsim.shards.provenance import Origin, Step
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ def assemble(
                 index_ranges=tuple(_ranges([member.sample_index for member in new.members])),
             )
             if new.whole:
-                _copy(one.bundle.folder / one.shard.file, folder / entry.file, one.shard, link=link)
+                copy_shard(one.bundle.folder / one.shard.file, folder / entry.file, one.shard, link=link)
             else:
                 _pack(folder / entry.file, new.members, checked)
             entries.append(finished_entry(folder, entry))
@@ -106,27 +103,6 @@ def _planned(members: Sequence[Member]) -> Iterator[_NewShard]:
         yield from sorted(whole + packed, key=lambda new: order[id(new.members[0])])
 
 
-def _copy(source: Path, target: Path, entry: ShardEntry, *, link: bool) -> None:
-    """Copy a shard, or link it where that is asked for and possible, and compare what arrived with the manifest."""
-    try:
-        if not (link and _linked(source, target)):
-            with open(source, "rb") as reader, open(target, "xb") as writer:
-                shutil.copyfileobj(reader, writer, _BLOCK)
-                os.fsync(writer.fileno())
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be copied from {source}: {error.strerror or error}") from None
-    if sha256_of(target) != entry.sha256:
-        raise _changed(source)
-
-
-def _linked(source: Path, target: Path) -> bool:
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # another disk, or one without links
-        return False
-    return True
-
-
 def _pack(path: Path, members: Sequence[Member], checked: set[Path]) -> None:
     with ExitStack() as stack:
         readers: dict[Path, ShardReader] = {}
@@ -134,7 +110,7 @@ def _pack(path: Path, members: Sequence[Member], checked: set[Path]) -> None:
             source = member.bundle.folder / member.shard.file
             if source not in readers:
                 if source not in checked and sha256_of(source) != member.shard.sha256:
-                    raise _changed(source)
+                    raise changed(source)
                 checked.add(source)
                 readers[source] = stack.enter_context(ShardReader(source))
         first, *others = readers.values()
@@ -145,10 +121,6 @@ def _pack(path: Path, members: Sequence[Member], checked: set[Path]) -> None:
         with ShardWriter(path, len(members), first.attributes, codec) as writer:
             for member in members:
                 writer.copy(readers[member.bundle.folder / member.shard.file], member.row)
-
-
-def _changed(source: Path) -> ShardError:
-    return ShardError(f"{source}: sha256 differs from its manifest's: the file has been changed; see focalsim verify")
 
 
 def _ranges(indices: Sequence[int]) -> Iterator[tuple[int, int]]:

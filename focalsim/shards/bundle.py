@@ -20,14 +20,16 @@ from focalsim.sample import Sample
 from focalsim.shards.card import is_side_file, write_side_files
 from focalsim.shards.files import PARTIAL, sha256_of
 from focalsim.shards.lock import LOCK_NAME, hold
-from focalsim.shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, is_manifest, read_manifest
+from focalsim.shards.manifest import MANIFEST_NAME, PART_NAME, Manifest, ShardEntry, is_manifest, read_manifest
 from focalsim.shards.remote import Location, RemotePath
 from focalsim.shards.schema import SCHEMA_VERSION
 from focalsim.shards.staging import RUN_FILE, write_staged
 from focalsim.shards.writer import ShardWriter
 
 # A shard that one of several machines is writing has a name of its own until it is complete.
-_OWN_FILE = re.compile(r"(shard-\d{5,}\.h5|manifest\.json)(\.[0-9a-f]{8}\.partial)?(\.partial)?|" + RUN_FILE.pattern)
+_OWN_FILE = re.compile(
+    rf"(shard-\d{{5,}}\.h5|manifest\.json|{PART_NAME.pattern})(\.[0-9a-f]{{8}}\.partial)?(\.partial)?|{RUN_FILE.pattern}"
+)
 # The manifest is written often enough to lose little, and seldom enough to cost little when it is long.
 _MANIFEST_INTERVAL_S, _MANIFEST_SHARE = 1.0, 0.05
 
@@ -43,23 +45,28 @@ def open_bundle(folder: Location, planned: Manifest, *, resume: bool, overwrite:
     set, or holds one of another plan; ShardError where its manifest cannot be read.
     """
     if isinstance(folder, Path):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}") from None
+        make_folder(folder)
     with hold(folder / LOCK_NAME) if isinstance(folder, Path) else nullcontext():
         earlier = check_output(folder, resume=resume, overwrite=overwrite)
         manifest, kept = planned, set[str]()
         if earlier and resume:
             manifest = _resumed(folder, planned)
             kept = {MANIFEST_NAME, *(shard.file for shard in manifest.shards if shard.complete)}
-        _remove(path for path in own_files(folder) if path.name not in kept)
+        remove(path for path in own_files(folder) if path.name not in kept)
         manifest.write(folder)
         try:
             yield manifest
         finally:
             # Writers remove their own; an interrupt between two of their steps could leave one.
-            _remove(path for path in own_files(folder) if path.name.endswith(PARTIAL))
+            remove(path for path in own_files(folder) if path.name.endswith(PARTIAL))
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` where it is missing. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}") from None
 
 
 def check_output(folder: Location, *, resume: bool, overwrite: bool) -> bool:
@@ -94,13 +101,14 @@ def write_shards(
     wrote: Callable[[Sample], None] = lambda _: None,
     *,
     token: str = "",
+    name: str = MANIFEST_NAME,
 ) -> Manifest:
-    """Write the shards that ``manifest`` lacks from ``samples``, in order, then card and Croissant.
+    """Write the shards that ``manifest`` (the file ``name``) lacks from ``samples``, in order, then card and Croissant.
 
     ``wrote`` is called with each sample when it is in its shard; ``token``: see :func:`write_shard`. Returns the
     finished manifest. Raises OutputError where the disk or the store refuses.
     """
-    with manifest_log(folder, manifest) as log:
+    with manifest_log(folder, manifest, name) as log:
         for shard in manifest.shards:
             if not shard.complete:
                 log.record(write_shard(folder, shard, manifest, attributes, samples, wrote, token=token))
@@ -141,8 +149,8 @@ def write_shard(
 class ManifestLog:
     """Takes note of finished shards and keeps the manifest in the folder nearly up to date."""
 
-    def __init__(self, folder: Location, manifest: Manifest) -> None:
-        self._folder, self._manifest = folder, manifest
+    def __init__(self, folder: Location, manifest: Manifest, name: str) -> None:
+        self.name, self._folder, self._manifest = name, folder, manifest
         self._entries = {entry.file: entry for entry in manifest.shards}
         self._due = 0.0
 
@@ -156,16 +164,16 @@ class ManifestLog:
         """Write the manifest now. Raises OutputError."""
         started = time.monotonic()
         manifest = replace(self._manifest, shards=tuple(self._entries.values()))
-        manifest.write(self._folder)
+        manifest.write(self._folder, self.name)
         now = time.monotonic()
         self._due = now + max(_MANIFEST_INTERVAL_S, (now - started) / _MANIFEST_SHARE)
         return manifest
 
 
 @contextmanager
-def manifest_log(folder: Location, manifest: Manifest) -> Iterator[ManifestLog]:
-    """A log whose manifest tells all that was recorded, whatever ends the block."""
-    log = ManifestLog(folder, manifest)
+def manifest_log(folder: Location, manifest: Manifest, name: str = MANIFEST_NAME) -> Iterator[ManifestLog]:
+    """A log whose manifest (the file ``name``) tells all that was recorded, whatever ends the block."""
+    log = ManifestLog(folder, manifest, name)
     try:
         yield log
     except BaseException:
@@ -176,9 +184,10 @@ def manifest_log(folder: Location, manifest: Manifest) -> Iterator[ManifestLog]:
 
 
 def finish_bundle(folder: Location, log: ManifestLog) -> Manifest:
-    """Write the complete manifest, then card and Croissant. Returns the manifest."""
+    """Write the complete manifest, then card and Croissant, unless it is just of a part. Returns the manifest."""
     manifest = log.write()
-    write_side_files(folder, manifest)
+    if log.name == MANIFEST_NAME:
+        write_side_files(folder, manifest)
     return manifest
 
 
@@ -207,8 +216,20 @@ def own_files(folder: Location) -> list[Location]:
 def _resumed(folder: Location, planned: Manifest) -> Manifest:
     """``planned``, with those shards of the folder's manifest whose files are still what it says."""
     if not (folder / MANIFEST_NAME).exists():
-        raise OutputError(f"{folder}: holds shards but no {MANIFEST_NAME}; use --overwrite to replace them")
+        raise OutputError(
+            f"{folder}: holds shards but no {MANIFEST_NAME}; use --overwrite to replace them, or focalsim merge to "
+            "complete what several tasks have rendered"
+        )
     there = read_manifest(folder)
+    check_same_plan(folder, there, planned)
+    entries = {entry.file: entry for entry in planned.shards}
+    intact = intact_files(folder, there.shards) if isinstance(folder, Path) else _intact_objects(folder, there)
+    entries |= {entry.file: entry for entry in intact if entry.file in entries}
+    return replace(planned, shards=tuple(entries.values()))
+
+
+def check_same_plan(folder: Location, there: Manifest, planned: Manifest) -> None:
+    """Raise OutputError where the bundle that is ``there`` was not made by all that decides ``planned``."""
     if there.history:
         raise OutputError(f"{folder}: was put together from other bundles ({there.history[-1]}), not rendered")
     was, now = _decisive(there), _decisive(planned)
@@ -219,15 +240,11 @@ def _resumed(folder: Location, planned: Manifest) -> Manifest:
     ]
     if differences:
         raise OutputError(f"{folder}: cannot be resumed, its bundle differs: {'; '.join(differences)}")
-    entries = {entry.file: entry for entry in planned.shards}
-    intact = _intact_files(folder, there) if isinstance(folder, Path) else _intact_objects(folder, there)
-    entries |= {entry.file: entry for entry in intact if entry.file in entries}
-    return replace(planned, shards=tuple(entries.values()))
 
 
-def _intact_files(folder: Path, manifest: Manifest) -> Iterator[ShardEntry]:
-    """The shards whose bytes are what the manifest says."""
-    for entry in manifest.shards:
+def intact_files(folder: Path, shards: Iterable[ShardEntry]) -> Iterator[ShardEntry]:
+    """Those of ``shards`` whose bytes are what is said of them."""
+    for entry in shards:
         path = folder / entry.file
         if entry.complete and path.is_file() and sha256_of(path) == entry.sha256:
             yield entry
@@ -261,7 +278,8 @@ def _decisive(manifest: Manifest) -> dict[str, Any]:
     return config | {f"{name} version": version for name, version in manifest.made_with.items()}
 
 
-def _remove(paths: Iterable[Location]) -> None:
+def remove(paths: Iterable[Location]) -> None:
+    """Remove files. Raises OutputError."""
     try:
         for path in paths:
             path.unlink()

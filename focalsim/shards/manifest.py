@@ -22,6 +22,7 @@ from focalsim.shards.remote import Location, RemotePath, is_folder, location
 from focalsim.shards.schema import SCHEMA_VERSION
 
 MANIFEST_NAME = "manifest.json"
+PART_NAME = re.compile(r"part-\d{5,}-\d{5,}\.json")  # of the shards of one run among several; see focalsim.shards.parts
 _FORMAT = "focalsim bundle"
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.h5")
 
@@ -120,9 +121,9 @@ class Manifest:
             }
         return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
-    def write(self, folder: Location) -> None:
+    def write(self, folder: Location, name: str = MANIFEST_NAME) -> None:
         """Write it into ``folder``, atomically. Raises OutputError."""
-        write_bytes(folder / MANIFEST_NAME, self.to_json().encode("utf-8"))
+        write_bytes(folder / name, self.to_json().encode("utf-8"))
 
 
 def is_manifest(folder: Location) -> bool:
@@ -133,16 +134,16 @@ def is_manifest(folder: Location) -> bool:
         return False
 
 
-def read_manifest(folder: str | os.PathLike[str] | RemotePath) -> Manifest:
-    """The manifest of the bundle in ``folder``, a path or a URL.
+def read_manifest(folder: str | os.PathLike[str] | RemotePath, name: str = MANIFEST_NAME) -> Manifest:
+    """The manifest of the bundle in ``folder``, a path or a URL, or another of that form that lies there.
 
     Raises ShardError where there is none, where it is not one, or where it names files outside the folder.
     """
-    path = location(folder) / MANIFEST_NAME
+    path = location(folder) / name
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ShardError(f"{folder}: not a bundle: it has no {MANIFEST_NAME}") from None
+        raise ShardError(f"{folder}: not a bundle: it has no {name}{_parts_hint(path)}") from None
     except (OSError, ValueError) as error:
         raise ShardError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
@@ -170,6 +171,14 @@ def read_manifest(folder: str | os.PathLike[str] | RemotePath) -> Manifest:
     if data.get("config_sha256") != hashlib.sha256(written.encode()).hexdigest():
         raise ShardError(f"{path}: the config has been changed: config_sha256 does not fit it")
     return manifest
+
+
+def _parts_hint(path: Location) -> str:
+    try:
+        parts = sum(bool(PART_NAME.fullmatch(other.name)) for other in path.parent.iterdir())
+    except OSError:
+        parts = 0
+    return f", but what {parts} tasks rendered: complete it with focalsim merge {path.parent}" if parts else ""
 
 
 def _entry(data: dict[str, Any], path: Location) -> ShardEntry:
