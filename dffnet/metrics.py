@@ -42,6 +42,11 @@ def depth_measures(prediction: Floats, truth: Floats, valid: NDArray[np.bool_]) 
     """All ``MEASURES`` of one image, and its number of valid ``pixels``. Arrays (H, W), one unit.
 
     Raises ValueError as :func:`pixel_measures`.
+
+    >>> truth = np.full((8, 8), 2.0)
+    >>> measures = depth_measures(truth + 0.5, truth, truth > 0)
+    >>> measures["mae"], measures["abs_rel"], measures["delta_1"], measures["pixels"]
+    (0.5, 0.25, 0.0, 64.0)
     """
     return {**pixel_measures(prediction, truth, valid), "bumpiness": bumpiness(prediction, truth, valid)}
 

@@ -11,7 +11,11 @@ _Array = TypeVar("_Array", bound=Any)
 
 
 def from_metres(metres: _Array, unit: str) -> _Array:
-    """Metres (array or tensor, any shape) in ``unit``. In dioptres 0 becomes inf and inf becomes 0."""
+    """Metres (array or tensor, any shape) in ``unit``. In dioptres 0 becomes inf and inf becomes 0.
+
+    >>> from_metres(np.array([0.25, 1.0, np.inf]), "dioptres").tolist()
+    [4.0, 1.0, 0.0]
+    """
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     if unit == "metres":

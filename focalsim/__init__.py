@@ -2,6 +2,22 @@
 
 Everything a user of the library needs is here; names are imported when they are first used, so that
 ``import focalsim`` stays light.
+
+>>> import numpy as np
+>>> phone = load_profile("pixel4")
+>>> wall, black = np.full((32, 48), 0.5, np.float32), np.zeros((32, 48, 3), np.float32)
+>>> black[16, 24] = 1  # a point of light at 0.5 m, seen with the focus at 1, 0.5 and 0.1 m
+>>> stack = render_stack(
+...     black,
+...     wall,
+...     focal_length_m=phone.focal_length_m,
+...     f_number=phone.f_number,
+...     sensor_width_m=phone.sensor_width_m,
+...     focus_distances_m=[1.0, 0.5, 0.1],
+...     magnification="thin-lens",
+... )
+>>> stack.shape, int(stack.max(axis=(1, 2, 3)).argmax())  # sharpest in the slice focused at it
+((3, 32, 48, 3), 1)
 """
 
 from __future__ import annotations

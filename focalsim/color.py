@@ -21,7 +21,11 @@ _NEXT_EDGE = np.append(_CODE_EDGES, np.inf).astype(np.float32)
 
 
 def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Decode 8-bit sRGB codes (any shape, 0..255) to linear light in [0, 1]."""
+    """Decode 8-bit sRGB codes (any shape, 0..255) to linear light in [0, 1].
+
+    >>> srgb_to_linear(np.array([0, 128, 255], np.uint8)).round(3).tolist()  # code 128 is a fifth of the light
+    [0.0, 0.2160000056028366, 1.0]
+    """
     if srgb.dtype != np.uint8:
         raise TypeError(f"srgb_to_linear expects uint8 codes, got {srgb.dtype}")
     linear: NDArray[np.float32] = _SRGB8_TO_LINEAR[srgb]
@@ -32,6 +36,9 @@ def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Encode linear light (any shape; clipped to [0, 1]) to the nearest 8-bit sRGB code.
 
     The inverse of :func:`srgb_to_linear` for every code.
+
+    >>> linear_to_srgb(np.array([0.0, 0.5, 1.0, 7.0])).tolist()  # half the light is code 188
+    [0, 188, 255, 255]
     """
     from focalsim.encode import encode8  # compiled; whoever only reads shards does without
 

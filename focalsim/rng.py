@@ -12,6 +12,10 @@ def sample_rng(seed: int, sample_index: int, stream: str, *parts: int) -> np.ran
     """Generator of one sample's ``stream`` (a key of ``STREAMS``), or of a part of it, such as one slice.
 
     Depends on nothing but its arguments.
+
+    >>> a, b = (sample_rng(0, 5, "camera").uniform() for _ in range(2))
+    >>> a == b, a == sample_rng(0, 5, "scene").uniform()
+    (True, False)
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(sample_index, STREAMS[stream], *parts))
     return np.random.Generator(np.random.PCG64(sequence))

@@ -49,6 +49,9 @@ def thin_lens_magnification(focus_distance_m: Tensor, focal_length_m: float) -> 
     """Image scale (N,) of each slice relative to the nearest one, v_n / v_near with 1/v = 1/f - 1/s.
 
     ``focus_distance_m`` (N,), infinity allowed; raises ValueError unless all exceed the focal length.
+
+    >>> thin_lens_magnification(torch.tensor([float("inf"), 0.2, 0.1]), 0.004)
+    tensor([0.9600, 0.9796, 1.0000])
     """
     if not bool((focus_distance_m > focal_length_m).all()) or not focal_length_m > 0:
         raise ValueError(

@@ -42,7 +42,11 @@ class Target:
         return self.columns - inner, self.rows - inner
 
     def points(self) -> NDArray[np.complex128]:
-        """(N,) x + iy of the points from the target's centre, in units of the spacing, row by row, y down."""
+        """(N,) x + iy of the points from the target's centre, in units of the spacing, row by row, y down.
+
+        >>> Target("circles", 3, 3).points()[:4].tolist()
+        [(-1-1j), -1j, (1-1j), (-1+0j)]
+        """
         columns, rows = self.grid
         y, x = np.mgrid[:rows, :columns]
         points: NDArray[np.complex128] = ((x - (columns - 1) / 2) + 1j * (y - (rows - 1) / 2)).ravel()

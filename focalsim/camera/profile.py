@@ -126,6 +126,10 @@ def load_profile(name_or_path: str) -> PhoneProfile:
     """A profile by name (``pixel4``) or by the path of the user's own file (anything ending in ``.toml``).
 
     Raises ProfileError for an unknown name, an unreadable file or a file that is not a valid profile.
+
+    >>> phone = load_profile("pixel4")
+    >>> phone.f_number, phone.sources["f_number"]
+    (1.7, 'seed release')
     """
     if name_or_path.endswith(".toml"):
         origin, path = name_or_path, Path(name_or_path)

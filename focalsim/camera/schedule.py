@@ -12,6 +12,9 @@ def focus_schedule_m(near_m: float, far_m: float, slices: int) -> NDArray[np.flo
     """Focus distances in metres, (slices,), far to near, uniform in 1/distance (so uniform in blur).
 
     One slice alone stands at the harmonic middle of the range.
+
+    >>> focus_schedule_m(0.1, 1.0, 4).tolist()  # 1, 4, 7 and 10 dioptres
+    [1.0, 0.25, 0.14285714285714285, 0.1]
     """
     if slices < 1:
         raise ConfigError(f"a stack needs at least 1 slice, got {slices}")

@@ -16,6 +16,9 @@ def sensor_distance_m(focal_length_m: float, focus_distance_m: ArrayLike) -> NDA
     """Lens-to-sensor distance v = f s / (s - f) in metres.
 
     Raises ConfigError where s <= f: no real image is formed.
+
+    >>> sensor_distance_m(0.004, [0.1, 1.0]).round(6)  # nearer focus, longer v: the image grows
+    array([0.004167, 0.004016])
     """
     s = np.asarray(focus_distance_m, np.float64)
     if not np.all(s > focal_length_m):
@@ -45,6 +48,10 @@ def coc_diameter_px(
 
     ``sensor_distance`` (metres) is v of the slice; by default the thin lens' own f s / (s - f).
     The uniform disc of diameter c has standard deviation c/4 along each axis.
+
+    >>> lens = {"focal_length_m": 0.004, "f_number": 2.0, "sensor_width_m": 0.005, "width_px": 1000}
+    >>> coc_diameter_px([0.25, 0.5, 1.0, float("inf")], 0.5, **lens).round(3)  # sharp at 0.5 m
+    array([3.226, 0.   , 1.613, 3.226])
     """
     v: ArrayLike | None = sensor_distance
     if v is None:

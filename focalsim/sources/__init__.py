@@ -48,6 +48,12 @@ def open_source(
     depth_scale    stored depth units per metre, for files that do not say
     textures       folder of photos for the scenes that the program makes
 
+    >>> from focalsim.rng import sample_rng
+    >>> request = FrameRequest(width=48, height=32, near_m=0.1, far_m=1.0, focal_over_width=0.8)
+    >>> scene = open_source(None).load(0, request, sample_rng(0, 0, "scene"))  # made twice as large
+    >>> scene.rgb_linear.shape, scene.depth_m.shape, scene.source_id
+    ((64, 96, 3), (64, 96), 'synthetic/00000000')
+
     Raises SourceError for a path that is missing, of no known kind, or holds no frame, and ConfigError for
     options that do not belong together.
     """
