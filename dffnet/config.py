@@ -38,6 +38,7 @@ class TrainConfig:
     patience              epochs without a smaller validation error after which to stop; 0 = never
     seed                  of the weights, the order, the augmentation and the split
     precision             of lightning's trainer
+    render                fingerprint of the config that stacks are rendered by meanwhile; empty with shards
     """
 
     model: str = "dff-wild"
@@ -59,6 +60,7 @@ class TrainConfig:
     patience: int = 0
     seed: int = 0
     precision: str = "32-true"
+    render: str = ""
 
     def __post_init__(self) -> None:
         lowest = {"epochs": 1, "batch_size": 1, "crop_px": MIN_CROP_PX, "min_slices": 0, "patience": 0, "seed": 0}

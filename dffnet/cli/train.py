@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from dffnet.cli.options import DEFAULTS, PATH, Duration, overwrite_opt, refuse_existing, shards_arg, workers_opt
+from dffnet.cli.live import open_rendered, render_options, take_render_options
+from dffnet.cli.options import DEFAULTS, PATH, Duration, ShardType, overwrite_opt, refuse_existing, workers_opt
 from dffnet.config import ALIGNMENTS, MIN_CROP_PX, PRECISIONS, SCHEDULES, TrainConfig
 from dffnet.units import UNITS
 
@@ -20,7 +21,7 @@ def _option(flag: str, name: str, **kwargs: Any) -> Callable[[_Function], _Funct
 
 
 @click.command("train")
-@shards_arg
+@click.argument("shards", nargs=-1, type=ShardType(path_type=Path), metavar="[SHARD...]")
 @click.option("--out", type=PATH, required=True, metavar="RUN", help="Folder of the run.")
 @_option("--model", "model", metavar="NAME", help="Which network.")
 @_option("--loss", "loss", metavar="NAME", help="Which loss; own = that of the network's paper.")
@@ -49,6 +50,7 @@ def _option(flag: str, name: str, **kwargs: Any) -> Callable[[_Function], _Funct
     help="GPUs to train on; under torchrun, torchrun says.",
 )
 @workers_opt
+@render_options
 @click.option("--resume", is_flag=True, help="Continue the run in RUN where it stopped.")
 @overwrite_opt
 def command(
@@ -65,9 +67,13 @@ def command(
     """Train a network on shards or bundles; the best model lands in RUN/model.pt.
 
     All shards of one run must have one size and number of slices; --min-slices makes the network learn on fewer, too.
+    With --render no stack is seen twice and none is written.
     Ctrl-C stops after the step at hand; --resume then goes on exactly there. Several processes: torchrun
     --nproc-per-node N --no-python dffnet train ...
     """
+    render = take_render_options(options)
+    if bool(shards) == bool(render):
+        raise click.UsageError("give either SHARDs or --render SOURCE")
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
     if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
@@ -81,7 +87,12 @@ def command(
     from dffnet.engine.train import train
 
     workers = default_workers() if workers is None else workers
-    result = train(shards, out, config, workers=workers, devices=devices, max_time_s=max_time, resume=resume)
+    rendered = open_rendered(render, config.seed) if render else None
+    if rendered is not None and rendered.summary:
+        click.echo(rendered.summary, err=True)
+    result = train(
+        rendered or shards, out, config, workers=workers, devices=devices, max_time_s=max_time, resume=resume
+    )
     if not is_main_process():
         return
     held_out = f"{result.val_samples} held out" if result.val_samples else "none held out: no validation"

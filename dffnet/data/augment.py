@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from dffnet.data.batch import Batch
+from dffnet.data.live import LiveStacks
+from dffnet.data.shards import ShardStacks
 
 # Won & Jeon, "Learning Depth from Focus in the Wild", released training code.
 CONTRAST, BRIGHTNESS, GAMMA = (0.4, 1.6), (-0.1, 0.1), (0.5, 2.0)
@@ -65,12 +67,12 @@ class BatchOrder(Sampler[list[Draw]]):
 class AugmentedStacks(Dataset[Batch]):
     """The stacks of a data set as a :class:`Draw` wants them, cropped to ``crop_px`` squares."""
 
-    def __init__(self, stacks: Dataset[Batch], *, crop_px: int, noise: float, seed: int) -> None:
+    def __init__(self, stacks: ShardStacks | LiveStacks, *, crop_px: int, noise: float, seed: int) -> None:
         self.stacks, self.crop_px, self.noise, self.seed = stacks, crop_px, noise, seed
 
     def __getitem__(self, draw: Draw) -> Batch:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(draw.epoch, draw.sample)))
-        stack = augment(self.stacks[draw.sample], self.crop_px, rng)
+        stack = augment(self.stacks.seen(draw.epoch, draw.sample), self.crop_px, rng)
         return add_noise(take_slices(stack, draw.slices, rng), self.noise, rng)
 
 

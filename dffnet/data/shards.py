@@ -54,6 +54,8 @@ class ShardStacks(Dataset[Batch]):
     shards that cannot be read or that differ in number of slices or size.
     """
 
+    start_method: str | None = None  # of loader processes: the platform's own
+
     def __init__(self, shards: Sequence[Location], *, unit: str = "dioptres", align: str = "metadata") -> None:
         self.unit, self.align = unit, align
         self.source_ids: list[str] = []
@@ -90,6 +92,10 @@ class ShardStacks(Dataset[Batch]):
             return to_batch(sample, unit=self.unit, align=self.align, reference=reader.reference_slice)
         except ValueError as error:
             raise ShardError(f"{reader.path}: sample {i}: {error}") from None
+
+    def seen(self, epoch: int, index: int) -> Batch:  # noqa: ARG002
+        """Stack ``index`` as ``epoch`` sees it: the same in every one."""
+        return self[index]
 
     def name(self, index: int) -> str:
         """``shard.h5[i]`` of a sample, for messages and reports."""

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Subset
 from dffnet.config import TrainConfig
 from dffnet.data.augment import AugmentedStacks, BatchOrder
 from dffnet.data.batch import Batch
+from dffnet.data.live import LiveStacks
 from dffnet.data.shards import ShardStacks, split_by_scene
 from dffnet.errors import TrainingError
 
@@ -22,7 +23,7 @@ class StackData(lightning.LightningDataModule):
     Raises TrainingError for fewer stacks than processes, or more ``min_slices`` than there are.
     """
 
-    def __init__(self, stacks: ShardStacks, config: TrainConfig, *, workers: int, world: int = 1) -> None:
+    def __init__(self, stacks: ShardStacks | LiveStacks, config: TrainConfig, *, workers: int, world: int = 1) -> None:
         super().__init__()
         self.stacks, self.config, self.workers, self.world = stacks, config, workers, world
         self.training, self.validation = split_by_scene(stacks.source_ids, config.val_fraction, config.seed)
@@ -65,7 +66,13 @@ class StackData(lightning.LightningDataModule):
 
     def _loader(self, stacks: torch.utils.data.Dataset[Batch], **options: object) -> DataLoader[Batch]:
         # DataLoader itself sets torch's threads to one in each worker.
-        return DataLoader(stacks, num_workers=self.workers, persistent_workers=self.workers > 0, **options)  # type: ignore[arg-type]
+        return DataLoader(
+            stacks,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            multiprocessing_context=self.stacks.start_method if self.workers else None,
+            **options,  # type: ignore[arg-type]
+        )
 
     def _steps_done(self) -> int:
         assert self.trainer is not None

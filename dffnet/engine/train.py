@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning
@@ -23,6 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from dffnet.checkpoint import read_without_code
 from dffnet.config import TrainConfig
+from dffnet.data.live import LiveStacks
 from dffnet.data.shards import ShardStacks, shard_files
 from dffnet.engine.data import StackData
 from dffnet.engine.keep import Break, KeepBest, KeepState
@@ -31,6 +32,7 @@ from dffnet.engine.processes import Processes, is_main_process
 from dffnet.engine.progress import Progress
 from dffnet.errors import CheckpointError, TrainingError
 from dffnet.models import check_trainable
+from focalsim import RenderedStacks
 from focalsim.errors import ConfigError, FocalsimError, OutputError
 
 
@@ -47,7 +49,7 @@ class TrainResult:
 
 
 def train(
-    shards: Sequence[Path],
+    source: Sequence[Path] | RenderedStacks,
     out: Path,
     config: TrainConfig,
     *,
@@ -56,7 +58,7 @@ def train(
     max_time_s: float | None = None,
     resume: bool = False,
 ) -> TrainResult:
-    """Train a model on ``shards`` (files or folders) and write it to ``out``.
+    """Train a model on shards (files or folders), or on stacks that are rendered meanwhile, and write it to ``out``.
 
     ``max_time_s`` ends the run after the step at which so much time has passed since its start. ``resume`` continues
     the run in ``out`` from its last state; without it an earlier run there is replaced.
@@ -66,7 +68,12 @@ def train(
     """
     check_trainable(config.model, align=config.align, loss=config.loss)
     processes = Processes.of(devices)
-    stacks = ShardStacks(shard_files(shards), unit=config.unit, align=config.align)
+    stacks: ShardStacks | LiveStacks
+    if isinstance(source, RenderedStacks):
+        config = replace(config, render=source.config.fingerprint)
+        stacks = LiveStacks(source, unit=config.unit, align=config.align)
+    else:
+        stacks = ShardStacks(shard_files(source), unit=config.unit, align=config.align)
     data = StackData(stacks, config, workers=workers, world=processes.world)
     _check_size(stacks.shape, config)
     lightning.seed_everything(config.seed, verbose=False)
