@@ -7,8 +7,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from focalsim.holes import nearest_valid
-
 # The two ends of a hole within this ratio of each other are taken for one surface.
 _SURFACE_RATIO = np.float32(1.1)
 _MEDIAN_PX = 5
@@ -30,11 +28,31 @@ def fill_holes(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     along_x, length_x = _cross(inverse, valid)
     along_y, length_y = (a.T for a in _cross(np.ascontiguousarray(inverse.T), np.ascontiguousarray(valid.T)))
     filled = np.where(valid, inverse, np.where(length_x <= length_y, along_x, along_y))
-    reached = valid | np.isfinite(np.minimum(length_x, length_y))
-    if not reached.all():
-        filled = nearest_valid(filled, reached)
+    _fill_corners(filled, valid)
     filled = np.where(valid, filled, cv2.medianBlur(filled, _MEDIAN_PX))
     return np.where(valid, depth_m, 1 / filled)
+
+
+def _fill_corners(filled: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+    """Fill in place where neither the row nor the column has a valid pixel.
+
+    Those are the crossings of empty rows and empty columns, so the nearest pixel that is filled already lies straight
+    along the row or the column.
+    """
+    rows, columns = np.asarray(valid.any(axis=1)), np.asarray(valid.any(axis=0))
+    y, x = np.flatnonzero(~rows), np.flatnonzero(~columns)
+    to_y, to_x = _nearest(rows, y), _nearest(columns, x)
+    vertical = np.abs(to_y - y)[:, None] <= np.abs(to_x - x)[None, :]
+    filled[np.ix_(y, x)] = np.where(vertical, filled[np.ix_(to_y, x)], filled[np.ix_(y, to_x)])
+
+
+def _nearest(known: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The nearest known place to each."""
+    there = np.flatnonzero(known)
+    after = np.searchsorted(there, places).clip(0, len(there) - 1)
+    before = (after - 1).clip(0)
+    nearer = np.abs(there[before] - places) <= np.abs(there[after] - places)
+    return np.asarray(np.where(nearer, there[before], there[after]), np.intp)
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focalsim.sources.fill import fill_holes
+from focalsim.sources.fill import _fill_corners, fill_holes
 
 
 def fill(depth_m: np.ndarray) -> np.ndarray:
@@ -66,3 +66,20 @@ def test_one_known_pixel_fills_the_frame() -> None:
     depth_m = np.full((20, 30), np.nan)
     depth_m[4, 7] = 1.5
     np.testing.assert_allclose(fill(depth_m), 1.5, rtol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_where_row_and_column_are_empty_a_nearest_pixel_is_taken(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    valid = rng.random((12, 15)) < 0.5
+    valid[rng.random(12) < 0.5], valid[:, rng.random(15) < 0.5] = False, False
+    valid[5, 7] = True
+    empty = ~(valid.any(axis=1)[:, None] | valid.any(axis=0))
+    filled = np.arange(valid.size, dtype=np.float32).reshape(valid.shape)  # tells which pixel was taken
+    there = np.argwhere(~empty)
+    _fill_corners(filled, valid)
+    for place in np.argwhere(empty):
+        taken = np.array(divmod(int(filled[tuple(place)]), 15))
+        assert np.sum((taken - place) ** 2) == np.sum((there - place) ** 2, axis=1).min()
+    np.testing.assert_array_equal(filled[~empty], np.ravel_multi_index(there.T, valid.shape))
