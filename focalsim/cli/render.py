@@ -54,6 +54,8 @@ def render(source: Path | None, **given: Any) -> None:
     part = given["task"] or given["part_shards"]
     if given["task"] and given["part_shards"]:
         raise click.UsageError("--task and --shards exclude each other")
+    if part and given["scheduler"]:
+        raise click.UsageError("--scheduler hands out all shards; leave out --task and --shards")
 
     from focalsim.camera import phone_dicts
     from focalsim.config import RenderConfig

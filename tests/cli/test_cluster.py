@@ -258,3 +258,9 @@ def test_without_dask(tmp_path, monkeypatch):
     failed = run("render", "--samples", "1", "--out", tmp_path / "out", "--scheduler", "local")
     assert failed.exit_code == 1
     assert failed.output.splitlines()[-1] == 'Error: --scheduler needs Dask: pip install "focalsim[dask]"'
+
+
+def test_tasks_and_a_scheduler_exclude_each_other(tmp_path):
+    failed = run("render", "--samples", "1", "--out", tmp_path / "out", "--scheduler", "local", "--task", "1/2")
+    assert failed.exit_code == 2
+    assert "--scheduler hands out all shards" in failed.output
