@@ -21,9 +21,7 @@ def main() -> None:
     source = open_source(None)
     rows = []
     for row in range(ROWS):
-        scenes = [
-            source.load(n, REQUEST, sample_rng(0, n, "scene")) for n in range(row * COLUMNS, (row + 1) * COLUMNS)
-        ]
+        scenes = [source.load(n, REQUEST, sample_rng(0, n, "scene")) for n in range(row * COLUMNS, (row + 1) * COLUMNS)]
         rows.append(np.hstack([_small(linear_to_srgb(scene.rgb_linear)) for scene in scenes]))
         rows.append(np.hstack([_inverse_depth(scene.depth_m) for scene in scenes]))
     cv2.imwrite(str(IMAGES / "scenes.jpg"), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 82])
