@@ -25,6 +25,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from focalsim import code_cache
+
 if TYPE_CHECKING:
     from focalsim.camera import load_profile
     from focalsim.errors import FocalsimError
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from focalsim.scene import Scene
     from focalsim.shards import ShardReader, shard_paths
     from focalsim.shards.remote import Location
+
+code_cache.find_place()
 
 __version__ = "0.1.0"
 __all__ = [
