@@ -48,3 +48,18 @@ def test_the_page_of_a_command_holds_its_options():
     assert "Usage: focalsim render [OPTIONS] [SOURCE]" in page
     assert re.search(r"--slices INTEGER RANGE +Slices in a stack", page)
     assert "-h, --help" in page
+
+
+def test_networks_and_losses_have_their_row():
+    from dffnet.losses import LOSSES
+    from dffnet.models import MODELS
+
+    page = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert [name for name in (*LOSSES, *MODELS) if f"`{name}`" not in page] == []
+
+
+def test_sources_have_their_row():
+    from focalsim.sources import SOURCE_FORMATS
+
+    page = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert [name for name in SOURCE_FORMATS if f"| `{name}` |" not in page] == []
