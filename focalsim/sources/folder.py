@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from focalsim.color import srgb_to_linear
+from focalsim.color import linear_to_srgb
 from focalsim.errors import FrameError, SourceError
 from focalsim.scene import Scene
 from focalsim.sources.base import FileSource, FrameRequest
@@ -55,13 +55,13 @@ class FolderSource(FileSource):
 
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:  # noqa: ARG002
         from focalsim.sources.align import align_depth, enlargement, same_view
-        from focalsim.sources.image_files import read_colour, read_depth
+        from focalsim.sources.image_files import read_depth, read_linear
 
         pair = self._pairs[index]
         depth_m = read_depth(pair.depth, self._depth_scale)
-        rgb = read_colour(pair.colour)
+        rgb = read_linear(pair.colour)
         if not same_view(depth_m.shape, rgb.shape[:2]):
-            rgb = read_colour(pair.colour, oriented=True)  # a portrait whose depth was stored upright
+            rgb = read_linear(pair.colour, oriented=True)  # a portrait whose depth was stored upright
         if not same_view(depth_m.shape, rgb.shape[:2]):
             raise FrameError(
                 f"{pair.depth}: depth of {_size(depth_m)} pixels has another aspect ratio than "
@@ -69,9 +69,9 @@ class FolderSource(FileSource):
                 "depth of another aspect ratio",
             )
         enlarged = enlargement(depth_m.shape, rgb.shape)
-        depth_m = align_depth(depth_m, rgb)
+        depth_m = align_depth(depth_m, linear_to_srgb(rgb))
         return Scene(
-            rgb_linear=srgb_to_linear(rgb),
+            rgb_linear=rgb,
             depth_m=depth_m,
             valid=np.isfinite(depth_m),
             source_id=self.frame_id(index),

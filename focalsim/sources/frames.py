@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.color import srgb_to_linear
+from focalsim.color import linear_to_srgb
 from focalsim.errors import ConfigError, FrameError, SourceError
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FileSource, FrameRequest
@@ -56,6 +56,12 @@ class FramesSource(FileSource):
     def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:
         """z in metres; NaN, infinite or not positive where it is not known. ``shape`` (H, W) is the colour image's."""
 
+    def read_linear(self, frame: Frame) -> NDArray[np.float32]:
+        """The colour image (H, W, 3) in linear light, >= 0; it may exceed 1."""
+        from focalsim.sources.image_files import read_linear
+
+        return read_linear(frame.colour)
+
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
         """The frame's camera, where it is known."""
         return None
@@ -72,16 +78,15 @@ class FramesSource(FileSource):
 
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:  # noqa: ARG002
         from focalsim.sources.align import align_depth, enlargement, same_view
-        from focalsim.sources.image_files import read_colour
 
         frame = self._frames[index]
-        rgb = read_colour(frame.colour)
+        rgb = self.read_linear(frame)
         shape = (rgb.shape[0], rgb.shape[1])
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             depth_m = self.read_depth_m(frame, shape).astype(np.float32)
         stored_shape = depth_m.shape
         if self.enlarges_depth and same_view(stored_shape, shape):
-            depth_m = align_depth(depth_m, rgb)
+            depth_m = align_depth(depth_m, linear_to_srgb(rgb))
         if depth_m.shape != shape:
             raise FrameError(
                 f"{frame.depth}: depth of shape {depth_m.shape}, but its image {frame.colour.name} has {shape}",
@@ -91,7 +96,7 @@ class FramesSource(FileSource):
         if not valid.any():
             raise FrameError(f"{frame.depth}: no pixel has a depth", "no valid depth")
         return Scene(
-            rgb_linear=srgb_to_linear(rgb),
+            rgb_linear=rgb,
             depth_m=np.where(valid, depth_m, np.float32(np.nan)),
             valid=valid,
             source_id=self.frame_id(index),

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from focalsim.color import srgb_to_linear
 from focalsim.errors import FrameError
 
 UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
@@ -34,6 +35,23 @@ def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
     """
     flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     return np.ascontiguousarray(_decode(path, flags)[..., ::-1], np.uint8)
+
+
+def read_linear(path: Path, *, oriented: bool = False) -> NDArray[np.float32]:
+    """Colour image (H, W, 3) in linear light: 8-bit files decoded from sRGB, ``LINEAR_SUFFIXES`` as they are stored.
+
+    Linear files may exceed 1; what is negative or not finite in them becomes 0. Raises FrameError.
+    """
+    if path.suffix.lower() not in LINEAR_SUFFIXES:
+        return srgb_to_linear(read_colour(path, oriented=oriented))
+    stored = _read_exr_colour(path) if path.suffix.lower() == ".exr" else _decode(path, cv2.IMREAD_UNCHANGED)[..., ::-1]
+    return physical_light(stored)
+
+
+def physical_light(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Light (H, W, 3) of a renderer or an HDR file, with 0 where it is negative or not finite."""
+    linear = np.nan_to_num(stored.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.ascontiguousarray(np.maximum(linear, np.float32(0.0)))
 
 
 def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
@@ -112,13 +130,7 @@ def _read_pfm(path: Path) -> NDArray[Any]:
 
 def read_exr(path: Path) -> NDArray[Any]:
     """The depth channel (H, W) of an EXR as it is stored. Raises FrameError."""
-    import OpenEXR  # most folders hold no EXR
-
-    try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
-            channels = {name: channel.pixels for name, channel in file.channels().items()}
-    except (RuntimeError, ValueError) as error:
-        raise FrameError(f"{path}: not an EXR file, or damaged: {error}") from None
+    channels = _exr_channels(path)
     if len(channels) == 1:
         return np.asarray(next(iter(channels.values())))
     for name in _EXR_CHANNELS:
@@ -127,6 +139,24 @@ def read_exr(path: Path) -> NDArray[Any]:
     raise FrameError(f"{path}: expected a channel R, Y or Z, or a single one, got {', '.join(channels)}")
 
 
+def _exr_channels(path: Path) -> dict[str, NDArray[Any]]:
+    import OpenEXR  # most folders hold no EXR
+
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            return {name: channel.pixels for name, channel in file.channels().items()}
+    except (RuntimeError, ValueError) as error:
+        raise FrameError(f"{path}: not an EXR file, or damaged: {error}") from None
+
+
+def _read_exr_colour(path: Path) -> NDArray[Any]:
+    channels = _exr_channels(path)
+    if not set("RGB") <= set(channels):
+        raise FrameError(f"{path}: expected the channels R, G and B, got {', '.join(channels)}")
+    return np.stack([channels[name] for name in "RGB"], axis=-1)
+
+
+LINEAR_SUFFIXES = (".exr", ".hdr")  # of colour images in linear light, which may exceed 1
 COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 # Where one frame has its depth in several files, the first of these is read: float before half before units.
 _DEPTH_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {

@@ -8,7 +8,8 @@ The path inside the folder is taken apart into words and numbers: ``scene1/rgb_0
 2. What is left without the words that tell roles is the key; equal keys are one frame. ``rgb/0001.jpg`` goes
    with ``depth/1.png``, ``color_3.png`` with ``depth_3.pgm``, ``left.png`` with ``depth_m.npz``.
 3. One colour image and one depth map alone in the folder are a pair whatever they are called.
-4. A depth map stored in several formats is read from the first of ``image_files.DEPTH_SUFFIXES``.
+4. A depth map stored in several formats is read from the first of ``image_files.DEPTH_SUFFIXES``, an image also
+   stored in linear light from that (``rgb/1.exr``, ``left.hdr``).
 5. A file left alone is an error: where only a part of the files pairs, the names are not what was meant.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focalsim.errors import SourceError
-from focalsim.sources.image_files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
+from focalsim.sources.image_files import COLOUR_SUFFIXES, DEPTH_SUFFIXES, LINEAR_SUFFIXES
 
 _ROLE_WORDS = {
     "ignored": {"disp", "disparity", "right", "mask", "masks", "normal", "normals", "conf", "confidence"},
@@ -76,12 +77,13 @@ def _words(part: str) -> list[str]:
 def _role(inside: Path) -> str:
     """Role of the file at this path relative to the folder: "colour", "depth" or "ignored"."""
     suffix = inside.suffix.lower()
-    if suffix not in (*COLOUR_SUFFIXES, *DEPTH_SUFFIXES):
+    if suffix not in (*COLOUR_SUFFIXES, *LINEAR_SUFFIXES, *DEPTH_SUFFIXES):
         return "ignored"
     for part in (inside.stem, *reversed(inside.parts[:-1])):
         for role, words in _ROLE_WORDS.items():
             if words.intersection(_words(part)):
-                fits = role == "ignored" or suffix in (DEPTH_SUFFIXES if role == "depth" else COLOUR_SUFFIXES)
+                colour = (*COLOUR_SUFFIXES, *LINEAR_SUFFIXES)
+                fits = role == "ignored" or suffix in (DEPTH_SUFFIXES if role == "depth" else colour)
                 return role if fits else "ignored"
     return "depth" if suffix in _DEPTH_ONLY_SUFFIXES else "colour"
 
@@ -103,6 +105,8 @@ def _refuse_alone(folder: Path, files: Files, partners: Files, partner: str) -> 
 
 
 def _only(folder: Path, images: list[Path]) -> Path:
+    linear = [image for image in images if image.suffix.lower() in LINEAR_SUFFIXES]
+    images = linear if len(linear) == 1 else images
     if len(images) > 1:
         raise SourceError(f"{folder}: {len(images)} images for one depth map: {_names(folder, images)}")
     return images[0]
