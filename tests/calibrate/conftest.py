@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from focalsim.camera import StackCamera, draw_camera, focus_schedule_m, load_profile, sensor_distance_m
+from focalsim.camera import (
+    StackCamera,
+    draw_camera,
+    focus_schedule_m,
+    load_effects,
+    load_profile,
+    sensor_distance_m,
+)
 from focalsim.color import linear_to_srgb
 from focalsim.render import render_stack
+from focalsim.sensor import View, develop_slice, draw_settings
 
 SPACING_M, TARGET_M = 0.02, 0.35
 
@@ -30,15 +38,21 @@ class Shoot:
 
 @pytest.fixture(scope="session")
 def shoot(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Shoot]:
-    """``shoot(n, size=(W, H), fov_error_std=0)``: n captures of a circle grid 9x6 by a Pixel 4, all effects and noise.
+    """``shoot(n, size=(W, H), fov_error_std=0)``: n captures of a circle grid 9x6 by a Pixel 4, with noise.
+
+    ``effects``: a set by name, what a phone adds after the lens in place of plain noise.
 
     Focus from 1 to 0.1 m, target at TARGET_M, SPACING_M between dots, its centre on the optical axis. The names of
     the files tell nothing; ``distances.csv`` does.
     """
 
-    def make(n: int, size: tuple[int, int], fov_error_std: float = 0.0, seed: int = 0) -> Shoot:
+    def make(
+        n: int, size: tuple[int, int], fov_error_std: float = 0.0, seed: int = 0, effects: str | None = None
+    ) -> Shoot:
         rng = np.random.default_rng(seed)
         profile = replace(load_profile("pixel4"), fov_error_std=fov_error_std)
+        if effects is not None:
+            profile = replace(profile, effects=load_effects(effects))
         camera = draw_camera(profile, focus_schedule_m(0.1, 1.0, n), size[0], rng)
         f = profile.focal_length_m
         v_near = float(sensor_distance_m(f, camera.focus_distances_m[-1]))
@@ -56,11 +70,17 @@ def shoot(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Shoot]:
             focus_distances_m=camera.focus_distances_m,
             magnification=camera.magnification,
             principal_point_px=camera.principal_point_px,
+            lateral_color=profile.effects.lateral_color,
         )
+        settings = draw_settings(profile, size[0], rng)
         folder = tmp_path_factory.mktemp("captures")
         lines = ["file,focus_distance_m"]
         for k in rng.permutation(n):
-            noisy = linear_to_srgb(stack[k]) + rng.normal(0, 4, stack[k].shape)
+            if effects is None:
+                noisy = linear_to_srgb(stack[k]) + rng.normal(0, 4, stack[k].shape)
+            else:
+                view = View.of_slice(profile, camera, int(k), *size)
+                noisy = develop_slice(stack[k], profile.effects, settings, view, rng)[..., ::-1]
             name = f"shot{len(lines):02d}.png"
             cv2.imwrite(str(folder / name), np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
             lines.append(f"{name},{camera.focus_distances_m[k]:.9g}")
