@@ -39,7 +39,8 @@ def kept_contrast(zoom, shift_px, *, rows):
 def test_at_half_the_nyquist_frequency_95_percent_are_kept(zoom, rows):
     kept = [kept_contrast(zoom, shift, rows=rows) for shift in (-1.75, -0.5, 0.0, 0.1, 0.25, 0.5, 0.9)]
     assert min(kept) >= 0.95
-    assert max(kept) <= 1.02  # nor is it sharpened
+    # Nor is it sharpened: a pixel averages sinc(1/4) of the grating away before the zoom, sinc(1/4 / zoom) after it.
+    assert max(kept) <= max(1.0, np.sinc(0.25 / zoom) / np.sinc(0.25)) + 0.01
 
 
 def test_the_range_above_is_that_of_the_phones():
