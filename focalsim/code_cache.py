@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 VARIABLE = "NUMBA_CACHE_DIR"
 
@@ -31,6 +34,20 @@ def find_place() -> None:
     os.environ[VARIABLE] = folder
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = folder
+
+
+def forgive_full_disks() -> None:
+    """Let compiled functions be used where there is no room to keep them; loads Numba."""
+    from numba.core import caching
+
+    @contextmanager
+    def forgiving(_cache: object) -> Iterator[None]:
+        with suppress(OSError):
+            yield
+
+    # Numba forgives some failures already, but on Windows alone.
+    cache: Any = caching.Cache
+    cache._guard_against_spurious_io_errors = forgiving
 
 
 def _usual_places() -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.camera import PhoneProfile, StackCamera, blur_gain_px_m, draw_camera, focus_schedule_m, sensor_distance_m
+from focalsim.code_cache import forgive_full_disks
 from focalsim.color import linear_to_srgb
 from focalsim.config import RenderConfig
 from focalsim.errors import ConfigError, FocalsimError
@@ -82,6 +83,7 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
     """
     from focalsim.sources.survey import source_digest, survey
 
+    forgive_full_disks()
     names = [phone["name"] for phone in config.phones]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"a bundle needs phones of different names, got {', '.join(names) or 'none'}")
@@ -135,6 +137,7 @@ def use_one_thread() -> None:
     import cv2
     import numba
 
+    forgive_full_disks()
     cv2.setNumThreads(1)
     numba.set_num_threads(1)
 

@@ -66,3 +66,17 @@ def test_the_folder_is_used_again(no_usual_place):
         os.environ[code_cache.VARIABLE] = ""
         code_cache.find_place()
         assert os.environ[code_cache.VARIABLE] == str(no_usual_place)
+
+
+def test_a_disk_too_full_to_keep_compiled_code(tmp_path, write_shard):
+    """It is compiled all the same; a shard is not called damaged for it."""
+    shard = write_shard(tmp_path / "shard.h5")
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "import focalsim; print(len(list(focalsim.ShardReader(sys.argv[1]))))"
+    )
+    environment = {**os.environ, code_cache.VARIABLE: str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(shard)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from focalsim.code_cache import forgive_full_disks
+
 _ROWS, _COLUMNS = 16, 128  # the lanes of the inner loops; 32 bits hold their sums
 _MODULUS = 65535
 
@@ -63,4 +65,6 @@ def _fletcher32_of(words: Any) -> Any:
     return b << np.uint64(16) | a
 
 
+forgive_full_disks()
 _fletcher32: Any = njit(cache=True, nogil=True)(_fletcher32_of)
+matches(np.zeros(2, np.uint8), bytes(4))  # compiled now: what goes wrong there must not look like a damaged shard

@@ -7,7 +7,7 @@ quarter of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from focalsim.errors import ShardError
 
 CHECKSUM_BYTES = 4  # of a fletcher32, little-endian
+Check = Callable[[NDArray[np.uint8], bytearray], bool]  # focalsim.shards.checksum.matches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,22 +33,20 @@ class PlainMap:
     offsets: NDArray[np.int64]
     has_checksums: bool
 
-    def read(self, descriptor: int, index: int, *, check: bool) -> NDArray[Any]:
-        """The array of sample ``index`` from an open file; with ``check`` its checksums are compared.
+    def read(self, descriptor: int, index: int, check: Check | None) -> NDArray[Any]:
+        """The array of sample ``index`` from an open file; its checksums are compared by ``check``, if any.
 
         Raises ShardError where they differ, or the file has become shorter; OSError.
         """
         array: NDArray[Any] = np.empty(self.shape, self.dtype)
         offsets: Sequence[int] = self.offsets[index].tolist()
         parts = array.reshape(-1).view(np.uint8).reshape(len(offsets), -1)
-        check = check and self.has_checksums
+        check = check if self.has_checksums else None
         stored = bytearray(CHECKSUM_BYTES if check else 0)
-        if check:
-            from focalsim.shards.checksum import matches  # numba, which takes its time
         for part, offset in zip(parts, offsets, strict=True):
             if os.preadv(descriptor, [part.data, stored], offset) != part.size + len(stored):
                 raise ShardError("the file has become shorter")
             # Now, while the chunk is in the processor's cache.
-            if check and not matches(part, stored):
+            if check and not check(part, stored):
                 raise ShardError("its checksum does not fit")
         return array

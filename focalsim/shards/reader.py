@@ -17,6 +17,7 @@ from focalsim.errors import ConfigError, ShardError
 from focalsim.sample import Sample
 from focalsim.shards.cache import local_copy
 from focalsim.shards.guarded import GuardedFile
+from focalsim.shards.plain import Check
 from focalsim.shards.remote import Location, RemotePath, location
 from focalsim.shards.schema import DATA_SETS, TEXT, DataSet
 from focalsim.shards.validate import Header, validate
@@ -149,13 +150,17 @@ class ShardReader:
         The first time its checksum is compared; after that, while the file is open in this process, the bytes of an
         uncompressed shard are taken as they are.
         """
-        guard = self._guarding()
+        guard, place = self._guarding(), (name, index)
+        check: Check | None = None
+        if place not in self._checked and name in self._plain:
+            from focalsim.shards.checksum import matches  # loads Numba
+
+            check = matches
         try:
             if name not in self._plain:
                 array: NDArray[Any] = self._handle()[name][index]
                 return array
-            place = (name, index)
-            array = self._plain[name].read(guard.fileno(), index, check=place not in self._checked)
+            array = self._plain[name].read(guard.fileno(), index, check)
         except DAMAGE as error:
             raise ShardError(f"{self.path}: data set '{name}', sample {index} is damaged: {_reason(error)}") from None
         self._checked.add(place)
