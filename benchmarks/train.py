@@ -2,33 +2,33 @@
 
     python benchmarks/train.py --runs 7 --out benchmarks/results
 
-Same weights, same stacks, depths equal to 1e-4 (checked before anything is timed). Peak memory is that of a process
-that does nothing else. Both keep freed memory, as the command line does; that alone makes the literal network faster
-than it is under the defaults.
+Same weights, same stacks, depths equal to 1e-4 (checked before anything is timed). Each contestant is a process of its
+own, so that its peak memory is its own, and waits while another one works. "literal" is the literal network as a plain
+program runs it; "literal, kept memory" has what the command line does for ours: freed memory is kept.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import multiprocessing
 import re
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import environment, markdown_table, summary, time_pair
+from common import environment, markdown_table, summary
 from literal import Literal
 
 from dffnet.config import TrainConfig
 from dffnet.data.batch import Batch
-from dffnet.engine.allocator import keep_freed_memory
 from dffnet.engine.module import DepthTraining
 from dffnet.losses import masked_mse
 from dffnet.models.dff_wild import DffWild
 from dffnet.models.fold import fold_batch_norm
 from dffnet.models.onednn import use_onednn
+from focalsim.allocator import keep_freed_memory
 
 TOLERANCE = 1e-4  # of depth, where focus positions are 1 apart
 CASES = {  # name -> (kind, batch, slices, height, width)
@@ -36,11 +36,14 @@ CASES = {  # name -> (kind, batch, slices, height, width)
     "predict 4x5x224x224": ("predict", 4, 5, 224, 224),
     "train 4x5x224x224": ("train", 4, 5, 224, 224),
 }
+WHO = ("dffnet", "literal", "literal, kept memory")
 
 
 def make_batch(batch, slices, height, width, device):
+    """Stacks of noise, each slice blurred differently: pure noise would make the network amplify rounding."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(batch, slices, 3, height, width, generator=generator)
+    noise = torch.rand(batch, 3, height, width, generator=generator)
+    images = torch.stack([blur(noise, 2 * k + 3) for k in range(slices)], dim=1)
     fields = Batch(
         images=images,
         focus_positions=torch.arange(1.0, slices + 1.0).expand(batch, slices),
@@ -53,96 +56,108 @@ def make_batch(batch, slices, height, width, device):
     return Batch(*(field.to(device) for field in fields))
 
 
-def predictions(batch, device):
-    """(ours, literal): calls that return the depth."""
+def blur(noise, size):
+    """Box average with the contrast of the noise kept."""
+    blurred = torch.nn.functional.avg_pool2d(noise, size, stride=1, padding=size // 2, count_include_pad=False)
+    return (0.5 + (blurred - 0.5) * size / 2).clamp(0.0, 1.0)
+
+
+def prediction(batch, device, literal):
+    """A call that returns the depth."""
     torch.manual_seed(0)
     model = DffWild().train().to(device)
     with torch.no_grad():
         model(batch.images, batch.focus_positions)  # so that batch norm has statistics
     model.eval()
-    fast = fold_batch_norm(model)
-    if device.type == "cpu":
-        use_onednn(fast)
-    literal = Literal(model.state_dict(), training=False)
+    if literal:
+        network = Literal(model.state_dict(), training=False)
+    else:
+        network = fold_batch_norm(model)
+        if device.type == "cpu":
+            use_onednn(network)
 
-    def ours():
+    def call():
         with torch.inference_mode():
-            return fast(batch.images, batch.focus_positions).depth
+            output = network(batch.images, batch.focus_positions)
+            return output[-1] if literal else output.depth
 
-    def theirs():
-        with torch.inference_mode():
-            return literal(batch.images, batch.focus_positions)[-1]
-
-    return ours, theirs
+    return call
 
 
-def training_steps(batch, device):
-    """(ours, literal): calls that take one step and return the depth before it."""
+def training_step(batch, device, literal):
+    """A call that takes one step and returns the depth before it."""
     torch.manual_seed(0)
-    training = DepthTraining(TrainConfig()).train().to(device)
-    twin = copy.deepcopy(training.model)
-    literal = Literal(twin.state_dict(keep_vars=True), training=True)
+    training = DepthTraining(TrainConfig(ema=0.0)).train().to(device)
+    optimiser = torch.optim.Adam(training.parameters(), lr=1e-3, betas=(0.9, 0.99))
+    plain = Literal(training.model.state_dict(keep_vars=True), training=True)
 
-    def step(module, optimiser, depths, loss):
+    def call():
+        if literal:
+            depths = plain(batch.images, batch.focus_positions)
+            weighted = zip((0.3, 0.5, 0.7, 1.0), depths, strict=True)
+            loss = sum(w * masked_mse(depth, batch.target, batch.valid) for w, depth in weighted)
+        else:
+            output = training.model(batch.images, batch.focus_positions)
+            depths, loss = output.depths, training.loss(output, batch)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), training.config.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(training.parameters(), training.config.gradient_clip)
         optimiser.step()
         return depths[-1].detach()
 
-    own_optimiser = torch.optim.Adam(training.parameters(), lr=1e-3, betas=(0.9, 0.99))
-    twin_optimiser = torch.optim.Adam(twin.parameters(), lr=1e-3, betas=(0.9, 0.99))
-
-    def ours():
-        output = training.model(batch.images, batch.focus_positions)
-        return step(training, own_optimiser, output.depths, training.loss(output, batch))
-
-    def theirs():
-        depths = literal(batch.images, batch.focus_positions)
-        weighted = zip((0.3, 0.5, 0.7, 1.0), depths, strict=True)
-        loss = sum(w * masked_mse(depth, batch.target, batch.valid) for w, depth in weighted)
-        return step(twin, twin_optimiser, depths, loss)
-
-    return ours, theirs
+    return call
 
 
-def calls(case, device):
-    kind, *shape = CASES[case]
-    batch = make_batch(*shape, device)
-    pair = (predictions if kind == "predict" else training_steps)(batch, device)
-    if device.type == "cpu":
-        return pair
-
-    def waiting(call):
-        def run():
-            result = call()
-            torch.cuda.synchronize()
-            return result
-
-        return run
-
-    return tuple(waiting(call) for call in pair)
-
-
-def peak_mib(case, which, device_name, threads):
-    """Peak memory of one call, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_mib, (case, which, device_name, threads))
-
-
-def _peak_mib(case, which, device_name, threads):
-    keep_freed_memory()
+def contest(pipe, case, who, device_name, threads):
+    """One contestant in its process: its first depth, then the seconds of a call whenever asked, then its memory."""
+    if who != "literal":
+        keep_freed_memory()
     torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     device = torch.device(device_name)
-    pair = calls(case, device)
+    kind, *shape = CASES[case]
+    make = prediction if kind == "predict" else training_step
+    call = make(make_batch(*shape, device), device, who != "dffnet")
+    pipe.send(call().cpu().numpy())
+    while pipe.recv() == "go":
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        pipe.send(time.perf_counter() - start)
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    pair[which]()
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
+        pipe.send(torch.cuda.max_memory_allocated() / 2**20)
+        return
     # Not ru_maxrss, which a process takes over from the one that started it.
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10
+    pipe.send(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10)
+
+
+def compete(case, device_name, threads, runs):
+    """(times, MiB) of each contestant. Raises SystemExit where depths differ."""
+    context = multiprocessing.get_context("spawn")
+    pipes, depths, processes = {}, {}, []
+    for who in WHO:
+        pipes[who], other = context.Pipe()
+        processes.append(context.Process(target=contest, args=(other, case, who, device_name, threads), daemon=True))
+        processes[-1].start()
+        depths[who] = pipes[who].recv()
+        difference = float(np.abs(depths[who] - depths[WHO[0]]).max())
+        if difference > TOLERANCE:
+            raise SystemExit(f"{case}: the depths differ by {difference:.2g}, more than {TOLERANCE}")
+    times = {who: [] for who in WHO}
+    for turn in range(runs + 1):
+        for who in WHO:
+            pipes[who].send("go")
+            seconds = pipes[who].recv()
+            if turn:  # the first is a warm-up
+                times[who].append(seconds)
+    memory = {}
+    for who, process in zip(WHO, processes, strict=True):
+        pipes[who].send("stop")
+        memory[who] = pipes[who].recv()
+        process.join()
+    return times, memory
 
 
 def main():
@@ -152,26 +167,18 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    device = torch.device(arguments.device)
     rows = []
     for case in CASES:
-        ours, literal = calls(case, device)
-        difference = float((ours() - literal()).abs().max())
-        if difference > TOLERANCE:
-            raise SystemExit(f"{case}: the depths differ by {difference:.2g}, more than {TOLERANCE}")
-        own, other = time_pair(ours, literal, arguments.runs)
-        ratio = float(np.median(np.array(other) / np.array(own)))
-        memory = [peak_mib(case, which, arguments.device, arguments.threads) for which in (0, 1)]
-        rows.append([case, *summary(own), memory[0], *summary(other), memory[1], ratio])
+        times, memory = compete(case, arguments.device, arguments.threads, arguments.runs)
+        own = np.array(times["dffnet"])
+        ratios = [float(np.median(np.array(times[who]) / own)) for who in WHO[1:]]
+        cells = [cell for who in WHO for cell in (*summary(times[who]), memory[who])]
+        rows.append([case, *cells, *ratios])
+    columns = [name for who in WHO for name in (who, "min", "max", "MiB")]
     text = (
         f"Milliseconds on {arguments.device} ({arguments.threads} threads), fp32: median, minimum, maximum of "
         f"{arguments.runs} runs in turn; peak memory in MiB\n\n"
-        + markdown_table(
-            ["case", "dffnet", "min", "max", "MiB", "literal", "min", "max", "MiB", "literal / dffnet"], rows, 2
-        )
+        + markdown_table(["case", *columns, *(f"{who} / dffnet" for who in WHO[1:])], rows, 2)
     )
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dffnet.models.batch_norm import BatchNorm3d
 from dffnet.models.blocks import cbr
 from dffnet.models.interface import FocusVolumeModel
 
@@ -97,5 +98,5 @@ def _transposed(in_channels: int, out_channels: int) -> nn.ConvTranspose3d:
 
 def _up(in_channels: int, middle: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        _transposed(in_channels, middle), nn.BatchNorm3d(middle), nn.ReLU(inplace=True), cbr(middle, out_channels)
+        _transposed(in_channels, middle), BatchNorm3d(middle), nn.ReLU(inplace=True), cbr(middle, out_channels)
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dffnet.models.batch_norm import BatchNorm3d
+
 Triple = tuple[int, int, int]
 
 
@@ -16,7 +18,7 @@ def conv_bn(
     dilation: Triple = (1, 1, 1),
 ) -> nn.Sequential:
     """3-D convolution without bias and batch norm; ``stride`` acts on H and W alone, N keeps its length."""
-    return nn.Sequential(_conv(in_channels, out_channels, kernel, stride, dilation), nn.BatchNorm3d(out_channels))
+    return nn.Sequential(_conv(in_channels, out_channels, kernel, stride, dilation), BatchNorm3d(out_channels))
 
 
 def cbr(
@@ -44,7 +46,7 @@ def up_bn(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.ConvTranspose3d(
             in_channels, out_channels, 3, stride=(1, 2, 2), padding=1, output_padding=(0, 1, 1), bias=False
         ),
-        nn.BatchNorm3d(out_channels),
+        BatchNorm3d(out_channels),
     )
 
 
