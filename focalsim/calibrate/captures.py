@@ -22,6 +22,7 @@ from focalsim.calibrate.exif import Exif, read_exif
 from focalsim.errors import SourceError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_TO_CONVERT = (".heic", ".heif", ".avif", ".dng")  # what phones write besides
 _HEADER = ["file", "focus_distance_m"]
 _UNIT_M = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 _WITH_UNIT = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?) ?(mm|cm|m|dpt|dioptres?|diopters?)(?![a-z])", re.IGNORECASE)
@@ -57,7 +58,9 @@ def read_captures(folder: Path, table: Path | None = None, focal_length_mm: floa
         raise SourceError(f"{folder}: expected a folder of captures")
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     if not paths:
-        raise SourceError(f"{folder}: no photos ({', '.join(SUFFIXES)}) in this folder")
+        others = sorted({p.suffix for p in folder.iterdir() if p.suffix.lower() in _TO_CONVERT})
+        hint = f"; convert the {', '.join(others)} files to JPEG or PNG, with their EXIF" if others else ""
+        raise SourceError(f"{folder}: no photos ({', '.join(SUFFIXES)}) in this folder{hint}")
     left_out: dict[str, str] = {}
     exif: dict[Path, Exif] = {}
     for path in paths:
@@ -99,18 +102,17 @@ def _distances(
         found = {path: listed[path.name] for path in exif if path.name in listed}
         if not found:
             raise SourceError(f"{table}: names none of the readable photos in {folder}")
-        for path, given in found.items():
-            told = exif[path].focus_distance_m
-            if told is not None and not 1 / _CONTRADICTION <= _ratio(told, given) <= _CONTRADICTION:
-                raise SourceError(f"{path}: EXIF says focused at {told:g} m, {table.name} says {given:g} m")
+        _refuse_contradictions(found, exif, table.name)
         return found
     if (folder / _LIST).is_file():
         focal_mm = focal_length_mm or next(iter(exif.values())).focal_length_mm
         listed_m = dict(zip(paths, _read_list(folder, len(paths), focal_mm), strict=True))
-        return {path: listed_m[path] for path in exif}
-    found = {path: told for path, data in exif.items() if (told := data.focus_distance_m) is not None}
-    if not found:
-        found = _from_names(list(exif))
+        found = {path: listed_m[path] for path in exif}
+        _refuse_contradictions(found, exif, _LIST)
+        return found
+    named = _from_names(list(exif))
+    _refuse_contradictions(named, exif, "its name")
+    found = {path: told for path, data in exif.items() if (told := data.focus_distance_m) is not None} or named
     if not found:
         raise SourceError(
             f"{folder}: focus distances are unknown: the photos do not say, so give a CSV file with the header "
@@ -121,8 +123,13 @@ def _distances(
     return found
 
 
-def _ratio(a: float, b: float) -> float:
-    return 1.0 if a == b else a / b
+def _refuse_contradictions(found: Mapping[Path, float], exif: Mapping[Path, Exif], origin: str) -> None:
+    for path, given in found.items():
+        told = exif[path].focus_distance_m
+        if told is None or told == given:
+            continue
+        if not 1 / _CONTRADICTION <= told / given <= _CONTRADICTION:
+            raise SourceError(f"{path}: EXIF says focused at {told:g} m, {origin} says {given:g} m")
 
 
 def _read_table(table: Path, folder: Path) -> dict[str, float]:

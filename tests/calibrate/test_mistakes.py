@@ -74,9 +74,21 @@ def test_metadata_that_contradict(photo, tmp_path):
     out = ["--out", tmp_path / "p.toml"]
     line = refused(folder, *out, "--distances", table, *LENS)
     assert "EXIF says focused at 0.4 m, d.csv says 1.5 m" in line
+    (folder / "focus_distance.txt").write_text("0.2 1.5")
+    assert "EXIF says focused at 0.4 m, focus_distance.txt says 1.5 m" in refused(folder, *out, *LENS)
+    (folder / "focus_distance.txt").unlink()
+    photo("c_90cm.jpg", subject_distance=0.2)
+    assert "c_90cm.jpg: EXIF says focused at 0.2 m, its name says 0.9 m" in refused(folder, *out, *LENS)
+    (folder / "c_90cm.jpg").unlink()
     assert "--focal-length-mm is 6.8, but EXIF says 4.4" in refused(folder, *out, "--focal-length-mm", 6.8, *LENS[2:])
     photo("b.jpg", subject_distance=0.4, focal_length=6.8)
     assert "EXIF focal length" in refused(folder, *out, *LENS)
+
+
+def test_photos_in_a_format_of_phones_are_to_be_converted(tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"heic")
+    with pytest.raises(SourceError, match=r"no photos .*convert the \.HEIC files to JPEG"):
+        read_captures(tmp_path)
 
 
 def test_what_is_missing_is_asked_for_by_its_option(photo, tmp_path):
