@@ -24,11 +24,11 @@ import torch
 from common import environment, markdown_table
 
 from dffnet.data.photos import read_photos
-from dffnet.engine.allocator import keep_freed_memory
 from dffnet.engine.evaluate import evaluate, open_stacks
 from dffnet.engine.predict import predict_photos
 from dffnet.engine.predictor import Predictor
 from focalsim import Sample, load_profile
+from focalsim.allocator import keep_freed_memory
 from focalsim.color import linear_to_srgb
 from focalsim.config import RenderConfig
 from focalsim.shards import ShardWriter

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from focalsim.allocator import keep_freed_memory
 from focalsim.errors import ConfigError, FocalsimError
 from focalsim.pipeline import ShardTask, versions
 from focalsim.shards.manifest import ShardEntry
@@ -122,6 +123,7 @@ def use_threads(count: int) -> None:
     import cv2
     import numba
 
+    keep_freed_memory()
     cv2.setNumThreads(count)
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 

@@ -9,6 +9,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from focalsim.allocator import keep_freed_memory
 from focalsim.camera import PhoneProfile, StackCamera, blur_gain_px_m, draw_camera, focus_schedule_m, sensor_distance_m
 from focalsim.code_cache import forgive_full_disks
 from focalsim.color import linear_to_srgb
@@ -137,6 +138,7 @@ def use_one_thread() -> None:
     import cv2
     import numba
 
+    keep_freed_memory()
     forgive_full_disks()
     cv2.setNumThreads(1)
     numba.set_num_threads(1)

@@ -47,6 +47,6 @@ def main() -> None:
     Results go to standard output, progress and messages to standard error. Exit code 0: done, 1: an error
     that the message explains, 2: wrong usage.
     """
-    from dffnet.engine.allocator import keep_freed_memory
+    from focalsim.allocator import keep_freed_memory
 
     keep_freed_memory()

@@ -57,6 +57,7 @@ def render(source: Path | None, **given: Any) -> None:
     if part and given["scheduler"]:
         raise click.UsageError("--scheduler hands out all shards; leave out --task and --shards")
 
+    from focalsim.allocator import keep_freed_memory
     from focalsim.camera import phone_dicts
     from focalsim.config import RenderConfig
     from focalsim.job import plan_job
@@ -91,6 +92,7 @@ def render(source: Path | None, **given: Any) -> None:
     out = given["out"]
     if not part:  # of a part, it is decided when its shards are known
         check_output(out, resume=given["resume"], overwrite=given["overwrite"])
+    keep_freed_memory()
     started = time.monotonic()
     try:
         job = plan_job(config, opened, given["samples"])
