@@ -1,55 +1,190 @@
-"""Options and parameter types that commands share; defaults are those of ``TrainConfig``."""
+"""How fast are a training step and a prediction? Against the literal network of literal.py, in one run, in turn.
+
+    python benchmarks/train.py --runs 7 --out benchmarks/results
+
+Same weights, same stacks, depths equal to 1e-4 (checked before anything is timed). Each contestant is a process of its
+own, so that its peak memory is its own, and waits while another one works. "literal" is the literal network as a plain
+program runs it; "literal, kept memory" has what the command line does for ours: freed memory is kept.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
+import argparse
+import json
+import multiprocessing
+import re
+import time
 from pathlib import Path
-from typing import Any
 
-import click
+import numpy as np
+import torch
+from common import environment, markdown_table, summary
+from literal import Literal
 
 from dffnet.config import TrainConfig
-from focalsim.errors import OutputError
+from dffnet.data.batch import Batch
+from dffnet.engine.module import DepthTraining
+from dffnet.losses import masked_mse
+from dffnet.models.dff_wild import DffWild
+from dffnet.models.fold import fold_batch_norm
+from dffnet.models.onednn import use_onednn
+from focalsim.allocator import keep_freed_memory
 
-DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}
-PATH = click.Path(path_type=Path)
-
-
-class ShardType(click.Path):
-    """A path, or the URL of a shard or bundle in object storage, which stays as it is."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
-
-
-shards_arg = click.argument("shards", nargs=-1, required=True, type=ShardType(path_type=Path), metavar="SHARD...")
-checkpoint_arg = click.argument("checkpoint", type=PATH, metavar="CHECKPOINT")
-overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace results that exist.")
-workers_opt = click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Processes that load data beside the main one. [default: up to 8, one CPU left to compute]",
-)
+TOLERANCE = 1e-4  # of depth, where focus positions are 1 apart
+CASES = {  # name -> (kind, batch, slices, height, width)
+    "predict 1x10x224x352": ("predict", 1, 10, 224, 352),
+    "predict 4x5x224x224": ("predict", 4, 5, 224, 224),
+    "train 4x5x224x224": ("train", 4, 5, 224, 224),
+}
+WHO = ("dffnet", "literal", "literal, kept memory")
 
 
-class Distances(click.ParamType[tuple[float, ...]]):
-    """Comma-separated metres, as in ``1.0,0.5,0.25``; ``inf`` is allowed."""
+def make_batch(batch, slices, height, width, device):
+    """Stacks of noise, each slice blurred differently: pure noise would make the network amplify rounding."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(batch, 3, height, width, generator=generator)
+    images = torch.stack([blur(noise, 2 * k + 3) for k in range(slices)], dim=1)
+    fields = Batch(
+        images=images,
+        focus_positions=torch.arange(1.0, slices + 1.0).expand(batch, slices),
+        target=1.0 + (slices - 1) * torch.rand(batch, height, width, generator=generator),
+        valid=torch.ones(batch, height, width, dtype=torch.bool),
+        all_in_focus=images[:, -1],
+        magnification=torch.ones(batch, slices),
+        shift_px=torch.zeros(batch, slices, 2),
+    )
+    return Batch(*(field.to(device) for field in fields))
 
-    name = "M,M,..."
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no list of distances: expected metres as in 1.0,0.5,0.25", param, ctx)
+def blur(noise, size):
+    """Box average with the contrast of the noise kept."""
+    blurred = torch.nn.functional.avg_pool2d(noise, size, stride=1, padding=size // 2, count_include_pad=False)
+    return (0.5 + (blurred - 0.5) * size / 2).clamp(0.0, 1.0)
 
 
-def refuse_existing(out: Path, names: tuple[str, ...], overwrite: bool) -> None:
-    """Raise OutputError where ``out`` is a file or holds one of ``names`` and may not be overwritten."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file, expected a folder")
-    existing = [name for name in names if (out / name).exists()]
-    if existing and not overwrite:
-        raise OutputError(f"{out / existing[0]}: exists; use --overwrite to replace it")
+def prediction(batch, device, literal):
+    """A call that returns the depth."""
+    torch.manual_seed(0)
+    model = DffWild().train().to(device)
+    with torch.no_grad():
+        model(batch.images, batch.focus_positions)  # so that batch norm has statistics
+    model.eval()
+    if literal:
+        network = Literal(model.state_dict(), training=False)
+    else:
+        network = fold_batch_norm(model)
+        if device.type == "cpu":
+            use_onednn(network)
+
+    def call():
+        with torch.inference_mode():
+            output = network(batch.images, batch.focus_positions)
+            return output[-1] if literal else output.depth
+
+    return call
+
+
+def training_step(batch, device, literal):
+    """A call that takes one step and returns the depth before it."""
+    torch.manual_seed(0)
+    training = DepthTraining(TrainConfig(ema=0.0)).train().to(device)
+    optimiser = torch.optim.Adam(training.parameters(), lr=1e-3, betas=(0.9, 0.99))
+    plain = Literal(training.model.state_dict(keep_vars=True), training=True)
+
+    def call():
+        if literal:
+            depths = plain(batch.images, batch.focus_positions)
+            weighted = zip((0.3, 0.5, 0.7, 1.0), depths, strict=True)
+            loss = sum(w * masked_mse(depth, batch.target, batch.valid) for w, depth in weighted)
+        else:
+            output = training.model(batch.images, batch.focus_positions)
+            depths, loss = output.depths, training.loss(output, batch)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(training.parameters(), training.config.gradient_clip)
+        optimiser.step()
+        return depths[-1].detach()
+
+    return call
+
+
+def contest(pipe, case, who, device_name, threads):
+    """One contestant in its process: its first depth, then the seconds of a call whenever asked, then its memory."""
+    if who != "literal":
+        keep_freed_memory()
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    device = torch.device(device_name)
+    kind, *shape = CASES[case]
+    make = prediction if kind == "predict" else training_step
+    call = make(make_batch(*shape, device), device, who != "dffnet")
+    pipe.send(call().cpu().numpy())
+    while pipe.recv() == "go":
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        pipe.send(time.perf_counter() - start)
+    if device.type == "cuda":
+        pipe.send(torch.cuda.max_memory_allocated() / 2**20)
+        return
+    # Not ru_maxrss, which a process takes over from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    pipe.send(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10)
+
+
+def compete(case, device_name, threads, runs):
+    """(times, MiB) of each contestant. Raises SystemExit where depths differ."""
+    context = multiprocessing.get_context("spawn")
+    pipes, depths, processes = {}, {}, []
+    for who in WHO:
+        pipes[who], other = context.Pipe()
+        processes.append(context.Process(target=contest, args=(other, case, who, device_name, threads), daemon=True))
+        processes[-1].start()
+        depths[who] = pipes[who].recv()
+        difference = float(np.abs(depths[who] - depths[WHO[0]]).max())
+        if difference > TOLERANCE:
+            raise SystemExit(f"{case}: the depths differ by {difference:.2g}, more than {TOLERANCE}")
+    times = {who: [] for who in WHO}
+    for turn in range(runs + 1):
+        for who in WHO:
+            pipes[who].send("go")
+            seconds = pipes[who].recv()
+            if turn:  # the first is a warm-up
+                times[who].append(seconds)
+    memory = {}
+    for who, process in zip(WHO, processes, strict=True):
+        pipes[who].send("stop")
+        memory[who] = pipes[who].recv()
+        process.join()
+    return times, memory
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    rows = []
+    for case in CASES:
+        times, memory = compete(case, arguments.device, arguments.threads, arguments.runs)
+        own = np.array(times["dffnet"])
+        ratios = [float(np.median(np.array(times[who]) / own)) for who in WHO[1:]]
+        cells = [cell for who in WHO for cell in (*summary(times[who]), memory[who])]
+        rows.append([case, *cells, *ratios])
+    columns = [name for who in WHO for name in (who, "min", "max", "MiB")]
+    text = (
+        f"Milliseconds on {arguments.device} ({arguments.threads} threads), fp32: median, minimum, maximum of "
+        f"{arguments.runs} runs in turn; peak memory in MiB\n\n"
+        + markdown_table(["case", *columns, *(f"{who} / dffnet" for who in WHO[1:])], rows, 2)
+    )
+    print(text)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "train.md").write_text(text)
+    (arguments.out / "train.json").write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
