@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,6 @@ def png_bytes(image: NDArray[Any]) -> bytes:
     """A uint8 or uint16 image, (H, W) or (H, W, 3) BGR, as the content of a .png file."""
     _, encoded = cv2.imencode(".png", image)
     return encoded.tobytes()
-
-
-def gif_bytes(frames: Sequence[NDArray[np.uint8]], frame_ms: int) -> bytes:
-    """Frames of one size, (H, W, 3) BGR, as the content of a .gif file that runs for ever."""
-    animation = cv2.Animation()
-    animation.frames = list(frames)
-    animation.durations = [frame_ms] * len(frames)
-    _, encoded = cv2.imencodeanimation(".gif", animation)
-    return bytes(encoded.tobytes())
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -1,11 +1,13 @@
-"""A contact sheet: what samples look like, at a glance, with the numbers that belong to the pictures."""
+"""Contact sheet and focus sweep: what samples look like, at a glance, with the numbers that belong to the pictures."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from focalsim.sample import Sample
@@ -14,6 +16,7 @@ Image = NDArray[np.uint8]
 
 CELL_WIDTH_PX = 256
 COLUMNS = 6
+SWEEP_COLUMNS = 2
 _MARGIN = 8
 _CAPTION = 22
 _HEADER = 30
@@ -31,6 +34,37 @@ def contact_sheet(samples: Sequence[Sample]) -> Image:
     if not samples:
         raise ValueError("a contact sheet needs at least one sample")
     return np.concatenate([_block(sample) for sample in samples])
+
+
+def focus_sweep(samples: Sequence[Sample]) -> list[Image]:
+    """The slices of all samples side by side, from far to near and back: frames of an animation that can run for ever.
+
+    Returns (H, W, 3) uint8 sRGB frames of one size. Raises ValueError for no samples, and where their sizes differ.
+    """
+    if not samples:
+        raise ValueError("a focus sweep needs at least one sample")
+    if len({sample.depth_m.shape for sample in samples}) > 1:
+        raise ValueError("a focus sweep needs samples of one size")
+    slices = max(len(sample.images) for sample in samples)
+    there = [_row([_swept(sample, n / max(slices - 1, 1)) for sample in samples]) for n in range(slices)]
+    return there + there[-2:0:-1]
+
+
+def gif_bytes(frames: Sequence[Image], frame_ms: int) -> bytes:
+    """Frames (H, W, 3) uint8 sRGB of one size as the content of a .gif file that runs for ever.
+
+    Each frame has 256 colours of its own: OpenCV's encoder has the same few for all pictures.
+    """
+    first, *rest = [PIL.Image.fromarray(frame).quantize(256, PIL.Image.Quantize.MEDIANCUT) for frame in frames]
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=frame_ms, loop=0)
+    return buffer.getvalue()
+
+
+def colour_scale() -> Image:
+    """The colours of depth from far to near, (256, 3) uint8."""
+    scale: Image = _colours(np.linspace(0, 1, 256))[0]
+    return scale
 
 
 def colour_depth(depth_m: NDArray[np.float32], valid: NDArray[np.bool_], near_m: float, far_m: float) -> Image:
@@ -62,6 +96,20 @@ def _block(sample: Sample) -> Image:
         x = _MARGIN + (i % COLUMNS) * (width + _MARGIN)
         sheet[y : y + height, x : x + width] = cell
     return sheet
+
+
+def _swept(sample: Sample, share: float) -> Image:
+    """The slice that lies at ``share`` of the way from far to near, with its focus."""
+    n = round(share * (len(sample.images) - 1))
+    return _cell(sample.images[n], f"focus {sample.focus_distance_m[n]:.3g} m")
+
+
+def _row(cells: Sequence[Image]) -> Image:
+    """Cells in rows of no more than ``SWEEP_COLUMNS``, what is left of the last one empty."""
+    columns = min(SWEEP_COLUMNS, len(cells))
+    blank = [np.full_like(cells[0], _BACKGROUND[0])] * (-len(cells) % columns)
+    padded = [*cells, *blank]
+    return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
 
 
 def _title(sample: Sample) -> str:

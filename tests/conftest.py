@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser import Page, start
 
 from focalsim.config import RenderConfig
 from focalsim.sample import Sample
@@ -70,3 +71,9 @@ def write_shard(make_sample: Callable[..., Sample], attributes: dict[str, Any]) 
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One headless Chromium for all tests; they skip where there is none."""
+    yield from start(tmp_path_factory.mktemp("chromium"))

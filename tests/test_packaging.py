@@ -27,6 +27,9 @@ def test_the_wheel_holds_packages_and_profiles(wheel):
     profiles = {p.name for p in (ROOT / "phone_profiles").glob("*.toml")}
     assert {n.split("/")[1] for n in names if n.startswith("phone_profiles/") and n.endswith(".toml")} == profiles
     assert {"focalsim/py.typed", "dffnet/py.typed"} <= set(names)
+    parts = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("*/pages/*.*") if p.suffix in (".html", ".css", ".js")}
+    assert "focalsim/pages/bundle.js" in parts
+    assert parts <= set(names)
     tops = {n.split("/")[0] for n in names}
     assert tops == {"focalsim", "dffnet", "phone_profiles", next(t for t in tops if t.endswith(".dist-info"))}
 

@@ -15,9 +15,10 @@ from dffnet.data.photos import PhotoStack
 from dffnet.data.shards import to_images
 from dffnet.engine.predictor import Prediction, Predictor
 from dffnet.errors import PhotoError
-from dffnet.output import gif_bytes, npy_bytes, png_bytes, write_files
+from dffnet.output import npy_bytes, png_bytes, write_files
 from dffnet.pictures import depth_picture
 from dffnet.units import from_metres
+from focalsim.preview import gif_bytes
 
 PNG_UNITS_PER_M = 1000  # depth.png holds millimetres
 PNG_MAX = np.iinfo(np.uint16).max
@@ -79,7 +80,7 @@ def write_aligned(out: Path, photos: PhotoStack, aligned: Tensor) -> None:
     after = [_to_bgr(slice_.permute(1, 2, 0).numpy()) for slice_ in aligned]
     before = [np.ascontiguousarray(photo[..., ::-1]) for photo in photos.images]
     files = {f"slice_{k:02d}.png": png_bytes(slice_) for k, slice_ in enumerate(after)}
-    frames = [_beside(*pair) for pair in zip(before, after, strict=True)]
+    frames = [_beside(*pair)[..., ::-1] for pair in zip(before, after, strict=True)]
     write_files(out, {**files, "aligned.gif": gif_bytes(frames, GIF_FRAME_MS)})
 
 
