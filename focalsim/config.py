@@ -58,6 +58,10 @@ class RenderConfig:
         for name, low in (("samples", 1), ("slices", 1), ("shard_size", 1), ("seed", 0)):
             if getattr(self, name) < low:
                 raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        # Configs come from strangers' files too, and decide what is allocated.
+        for name, high in (("slices", 10_000), ("samples", 10**12), ("shard_size", 10**9)):
+            if getattr(self, name) > high:
+                raise ConfigError(f"{name} must be at most {high}, got {getattr(self, name)}")
         if min(self.width, self.height) < 16:
             raise ConfigError(f"size must be at least 16x16 pixels, got {self.width}x{self.height}")
         if self.depth not in DEPTH_POLICIES:
@@ -98,7 +102,7 @@ class RenderConfig:
         """Inverse of :meth:`to_json`. Raises ConfigError for text that is no config and for unknown keys."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"config is not JSON: {error}") from None
         known = {field.name for field in fields(cls)}
         if not isinstance(data, dict) or set(data) - known:

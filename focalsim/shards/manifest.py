@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from focalsim.config import RenderConfig
@@ -140,11 +141,13 @@ def read_manifest(folder: str | os.PathLike[str] | RemotePath, name: str = MANIF
     Raises ShardError where there is none, where it is not one, or where it names files outside the folder.
     """
     path = location(folder) / name
+    if isinstance(path, Path) and path.exists() and not path.is_file():
+        raise ShardError(f"{path}: is not a file that can be read")
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ShardError(f"{folder}: not a bundle: it has no {name}{_parts_hint(path)}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ShardError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise ShardError(f"{path}: not the manifest of a focalsim bundle")
@@ -164,7 +167,7 @@ def read_manifest(folder: str | os.PathLike[str] | RemotePath, name: str = MANIF
             history=tuple(map(Step.from_dict, derived["history"])),
         )
         _check_shards(manifest)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, ConfigError) as error:
         raise ShardError(f"{path}: is damaged: {type(error).__name__} {error}") from None
     # Of the config as it was written: later versions may know more of it.
     written = json.dumps(data["config"], sort_keys=True)

@@ -19,6 +19,8 @@ from focalsim.shards.files import PARTIAL
 from focalsim.shards.lock import LOCK_NAME, hold
 from focalsim.shards.manifest import MANIFEST_NAME, PART_NAME, Manifest, ShardEntry, plan_shards, read_manifest
 
+_MOST_SHARDS = 10_000_000  # what a manifest in memory may hold
+
 
 def share_of(task: int, tasks: int, shards: int) -> tuple[int, int]:
     """First and last (exclusive) of the shards that one of ``tasks`` renders; ``task`` counts from 0 or from 1."""
@@ -85,6 +87,8 @@ def listed_shards(folder: Path, parts: Sequence[Manifest]) -> tuple[Manifest, di
     is not of the size that its run wrote.
     """
     first = parts[0]
+    if first.config.samples // first.config.shard_size > _MOST_SHARDS:
+        raise ShardError(f"{folder}: more than {_MOST_SHARDS} shards are planned")
     plan = replace(first, shards=plan_shards(first.config.samples, first.config.shard_size))
     places = {shard.file: (shard.first_sample, shard.samples) for shard in plan.shards}
     found: dict[str, ShardEntry] = {}

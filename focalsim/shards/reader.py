@@ -59,6 +59,8 @@ class ShardReader:
             raise ShardError(f"{self.path}: no such file")
         if local.is_dir():
             raise ShardError(f"{self.path}: is a folder, expected one shard-*.h5 file")
+        if not local.is_file():  # a pipe would be waited for, a device has no end
+            raise ShardError(f"{self.path}: is neither a file nor a folder")
         try:
             guard = GuardedFile(local)
         except OSError as error:

@@ -95,7 +95,7 @@ def demanded(config: str) -> set[str]:
     try:
         keys = json.loads(config)
         effects = {effect for phone in keys.get("phones", []) for effect in phone.get("effects", {})} | set(keys)
-    except (ValueError, AttributeError, TypeError):  # a config of another make demands nothing
+    except (ValueError, AttributeError, TypeError, RecursionError):  # a config of another make demands nothing
         effects = set()
     return names | {data_set.name for data_set in EFFECT_DATA_SETS if data_set.effect in effects}
 

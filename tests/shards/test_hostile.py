@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from focalsim.errors import ShardError
-from focalsim.shards import ShardReader, describe_bundle, shard_paths, verify_bundle
+from focalsim.shards import ShardReader, describe_bundle, shard_paths, verify_bundle, verify_shard
 from focalsim.shards.schema import ATTRIBUTES_SHA256
 
 
@@ -193,3 +194,57 @@ def test_chunks_that_share_their_bytes(shard):
     assert data.count(struct.pack("<Q", second)) == 1
     shard.write_bytes(data.replace(struct.pack("<Q", second), struct.pack("<Q", first)))
     refused(shard, "'all_in_focus' is damaged: its chunks are not those of its shape")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_has_no_end(shard, kind):
+    shard.unlink()
+    if kind == "pipe":
+        os.mkfifo(shard)
+    else:
+        shard.symlink_to("/dev/zero")
+    refused(shard, "is neither a file nor a folder")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"samples": Infinity}',
+        '{"samples": 1e400}',
+        '{"samples": ' + "9" * 5000 + "}",
+        '{"slices": 1000000000000}',
+        '{"phones": [1]}',
+        '{"near_m": NaN}',
+        "null",
+    ],
+)
+def test_configs_that_would_break_a_parser_or_ask_for_memory(tmp_path, write_shard, text):
+    """In a shard, whose pixels are still read, and in a manifest."""
+    shard = write_shard(tmp_path / "shard.h5", attribute_changes={"config": text})
+    with ShardReader(shard) as reader:
+        assert len(list(reader)) == 4
+        with pytest.raises(ShardError, match="attribute 'config'"):
+            reader.config  # noqa: B018
+    assert any("attribute 'config'" in problem for problem in verify_shard(shard))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"format": "focalsim bundle", "schema_version": 1, "shards": ' + "[" * 100_000,
+        '{"format": "focalsim bundle", "schema_version": 1, "config": {}, "license": "", "attribution": "", '
+        '"made_with": {}, "skipped_frames": [], "shards": [{"file": "a.h5", "first_sample": 0, "samples": Infinity}]}',
+    ],
+)
+def test_manifests_that_would_break_a_parser(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    (problem,) = verify_bundle(tmp_path)
+    assert "manifest.json: cannot be read" in problem or "manifest.json: is damaged" in problem
+
+
+def test_a_manifest_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "manifest.json")
+    (problem,) = verify_bundle(tmp_path)
+    assert "is not a file that can be read" in problem
