@@ -18,6 +18,16 @@ Everything a user of the library needs is here; names are imported when they are
 ... )
 >>> stack.shape, int(stack.max(axis=(1, 2, 3)).argmax())  # sharpest in the slice focused at it
 ((3, 32, 48, 3), 1)
+
+What ``focalsim render`` writes is read as a sequence:
+
+>>> from focalsim.cli import main
+>>> main("render --samples 2 --size 48x32 --slices 3 --workers 1 --out bundle".split(), standalone_mode=False)
+bundle
+>>> for path in shard_paths(["bundle"]):
+...     with ShardReader(path) as shard:
+...         print(path, len(shard), shard[-1].images.shape, shard[-1].source_id)
+bundle/shard-00000.h5 2 (3, 32, 48, 3) synthetic/00000001
 """
 
 from __future__ import annotations
