@@ -71,11 +71,14 @@ def _bundle_rows(d: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _effect_rows(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the phones add after the lens; no row where they add nothing."""
+    """What the phones add after the lens, and that depth maps were enlarged; no row where it is not so."""
     from focalsim.shards.card import effects_text
 
     text = effects_text(config["phones"])
-    return [("effects", text)] if text else []
+    rows = [("effects", text)] if text else []
+    if config.get("depth_enlarged", 1) > 1:
+        rows.append(("depth maps", f"enlarged up to {config['depth_enlarged']:.3g} times along the images' edges"))
+    return rows
 
 
 def _histogram_rows(histograms: dict[str, Any]) -> list[tuple[str, str]]:
