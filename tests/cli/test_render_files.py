@@ -64,7 +64,7 @@ def test_enlarged_depth_is_marked_in_the_shard(folder, tmp_path):
     ok("verify", tmp_path / "lidar")
     for described in (tmp_path / "lidar", tmp_path / "lidar" / "shard-00000.h5"):
         assert "enlarged up to 4 times" in ok("inspect", described).stdout
-    assert "enlarged" not in ok("inspect", tmp_path / "plain").stdout
+    assert "depth maps" not in ok("inspect", tmp_path / "plain").stdout
     assert "depth_enlarged" in (tmp_path / "lidar" / "README.md").read_text()
     with ShardReader(tmp_path / "plain" / "shard-00000.h5") as shard:
         assert shard[0].depth_enlarged is None
