@@ -175,6 +175,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         output_size=size,
         window=prepared.window,
         lateral_color=profile.effects.lateral_color,
+        aperture=profile.effects.aperture,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,

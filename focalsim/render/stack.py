@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focalsim.camera.effects import LateralColor
+from focalsim.camera.effects import Aperture, LateralColor
 from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
+from focalsim.render.aperture import ApertureScatter
 from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import AxisMap, breathing_map, resample, source_scale
@@ -40,6 +41,7 @@ def render_stack(
     output_size: tuple[int, int] | None = None,
     window: Window | None = None,
     lateral_color: LateralColor | None = None,
+    aperture: Aperture | None = None,
 ) -> NDArray[np.float32]:
     """Render the focal stack that a thin lens makes of an RGB-D frame.
 
@@ -63,6 +65,7 @@ def render_stack(
         it. ``sensor_width_m``, aspect ratio and centre are the window's. What lies around it is rendered too: its
         blur reaches into the picture, and breathing brings it into view. Beyond the source its border is replicated
     lateral_color : image scale of red and blue relative to green, less one; None = the same for all
+    aperture : a polygon with its corners on the rim of the disc of diameter f/N; None = the disc
 
     Returns
     -------
@@ -100,7 +103,7 @@ def render_stack(
     # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
     scale = source_scale(source_size, size)
     gain = float(blur_gain_px_m(focal_length_m, f_number, v_ref, size[0], sensor_width_m)) * scale
-    scene = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
+    scene = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus, aperture)
     blurred = np.empty((*depth.shape, 4), np.float32)
     stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
     for n, s in enumerate(focus):
@@ -170,7 +173,8 @@ def _prepare(
     hidden_depth: NDArray[np.float32] | None,
     gain: float,
     focus: NDArray[np.float64],
-) -> Scatter:
+    aperture: Aperture | None,
+) -> Scatter | ApertureScatter:
     """All that the slices share: front and back samples, what the lens sees of each, kernels for the largest blur."""
     disparity = (gain / depth).astype(np.float32)
     hidden_disparity = None if hidden_depth is None else (gain / hidden_depth).astype(np.float32)
@@ -181,6 +185,8 @@ def _prepare(
     if has_back.any():
         farthest = min(farthest, layers.back_disparity_px[has_back].min())
     largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
+    if aperture is not None:
+        return ApertureScatter(layers, aperture, largest)
     table = kernel_table(largest + 1.0 / LEVELS_PER_PX)
     occluder = (layers.front_disparity_px, layers.front_coverage)
     samples = []
