@@ -1,10 +1,10 @@
 """Do networks that have seen nothing but made scenes find depth? All of them, and what needs no learning, side by side.
 
-    python benchmarks/learn.py ../shared --steps 300 --out benchmarks/results
+    python benchmarks/learn.py ../shared --out benchmarks/results
 
 One bundle, one number of steps; then unseen made scenes, path-traced scenes (SHARED/truth) and, to look at, photos
 (SHARED/data/stacks). "published recipe" is that of Won & Jeon 2022 on the same batches: Adam at one learning rate, no
-clipping, no average of weights, all slices always, no noise. Networks that are in --work already are not trained again.
+clipping, no average of weights, no noise. Networks that are in --work already are not trained again.
 """
 
 from __future__ import annotations
@@ -35,15 +35,14 @@ from focalsim.shards import ShardWriter
 
 COMMANDS = Path(sys.executable).parent
 RECIPE = ("--crop", 128, "--batch-size", 2, "--val-fraction", 0.04, "--epochs", 10000, "--workers", 0)
-OURS = (*RECIPE, "--min-slices", 4)
 PUBLISHED = (*RECIPE, "--schedule", "constant", "--ema", 0, "--gradient-clip", 1e9, "--noise", 0)
 UNTRAINED = ("classical", "classical-e2e")
 TRAINED = {  # name -> options of dffnet train
-    "dff-wild": ("--model", "dff-wild", *OURS),
+    "dff-wild": ("--model", "dff-wild", *RECIPE),
     "dff-wild, published recipe": ("--model", "dff-wild", *PUBLISHED),
-    "dfv": ("--model", "dfv", *OURS),
-    "dff-wild-e2e": ("--model", "dff-wild-e2e", "--align", "none", *OURS),
-    "aif-depth-net": ("--model", "aif-depth-net", *OURS),
+    "dfv": ("--model", "dfv", *RECIPE),
+    "dff-wild-e2e": ("--model", "dff-wild-e2e", "--align", "none", *RECIPE),
+    "aif-depth-net": ("--model", "aif-depth-net", *RECIPE),
 }
 GUESS = "mean depth"
 RANGES = {"near": ("--near", 0.1, "--far", 1.0), "far": ("--near", 0.2, "--far", 3.0)}  # of focus, metres
@@ -62,7 +61,7 @@ def run(*command):
 def render(out, samples, seed):
     """Half of the stacks in each of the ranges, of all phones."""
     for number, (name, focus) in enumerate(RANGES.items()):
-        options = ("--phone", "all", "--slices", 10, *focus, "--samples", samples // 2, "--seed", seed + number)
+        options = ("--phone", "all", "--slices", 6, *focus, "--samples", samples // 2, "--seed", seed + number)
         run("focalsim", "render", *options, "--out", out / name, "--resume")
     return [out / name for name in RANGES]
 
@@ -235,8 +234,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shared", type=Path)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--samples", type=int, default=240)
-    parser.add_argument("--unseen", type=int, default=24)
+    parser.add_argument("--samples", type=int, default=160)
+    parser.add_argument("--unseen", type=int, default=16)
     parser.add_argument("--work", type=Path, help="keep bundles and networks here, and go on with those found")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -275,7 +274,7 @@ def write(arguments, names, sheets, results, minutes):
     """Tables and pictures of the models so far."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = (
-        f"{arguments.steps} steps of two 128 x 128 crops from {arguments.samples} made scenes, all phones; "
+        f"{arguments.steps} steps of two 128 x 128 crops from {arguments.samples} made scenes of six slices, all phones; "
         f"{torch.get_num_threads()} threads. {GUESS}: the mean of the tested images, which no method knows\n\n"
     )
     (arguments.out / "learn.md").write_text(text + tables(results, minutes))

