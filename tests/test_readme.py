@@ -113,6 +113,17 @@ def _at_the_desk(desk, monkeypatch):
     monkeypatch.chdir(desk)
 
 
+def test_in_python():
+    """The lines of the section, with a grey wall for the arrays that it leaves to the reader."""
+    follow("My RGB-D set")
+    section = README[README.index("## In Python") :]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    frame = {"rgb_linear": np.full((32, 48, 3), 0.5, np.float32), "depth_m": np.full((32, 48), 0.5, np.float32)}
+    exec(compile(code, "README.md", "exec"), frame)
+    assert frame["stack"].shape == (3, 32, 48, 3)
+    assert frame["sample"].images.shape[0] == 3
+
+
 def test_from_nothing_to_a_picture():
     follow("From nothing to a picture")
     assert commands("From nothing to a picture")[0][:2] == ["pip", "install"]
