@@ -23,17 +23,19 @@ _MAX_OPEN_FILES = 32  # per process; data sets of thousands of shards must not e
 
 
 def shard_files(paths: Iterable[str | os.PathLike[str]]) -> list[Location]:
-    """The shards that ``paths`` name: files themselves, folders the ``*.h5`` in them; each file once.
+    """The shards that ``paths`` name: files themselves, bundles what they list, other folders the ``*.h5`` in them.
 
-    URLs of object storage name a shard, or a bundle by its folder. Raises ShardError for a path that does not exist and
-    a folder without shards.
+    Each file once. A bundle copied over another may lie among shards that are not its own, or lack some. URLs of object
+    storage name a shard, or a bundle by its folder. Raises ShardError for a path that does not exist and a folder
+    without shards.
     """
     found: dict[Location, Location] = {}
     for name in paths:
-        if "://" in str(name):
-            found |= {shard: shard for shard in shard_paths([name])}
-            continue
         path = Path(name)
+        if "://" in str(name) or (path / "manifest.json").exists():
+            listed = shard_paths([name])
+            found |= {shard.resolve() if isinstance(shard, Path) else shard: shard for shard in listed}
+            continue
         if not path.exists():
             raise ShardError(f"{path}: no such file or folder")
         shards = sorted(path.glob("*.h5")) if path.is_dir() else [path]

@@ -222,3 +222,23 @@ def test_colour_recipe() -> None:
     x = torch.tensor([0.0, 0.5, 1.0])
     torch.testing.assert_close(recolour(x, 0.5, 0.1, 2.0), torch.tensor([0.35, 0.6, 0.85]) ** 2)
     assert recolour(x, 1.6, 0.1, 1.0).tolist() == [0.0, pytest.approx(0.6), 1.0]
+
+
+def test_shards_of_an_earlier_bundle_are_left_out(tmp_path):
+    """A bundle copied over a larger one: the manifest says which shards are its own, and misses none silently."""
+    from click.testing import CliRunner
+
+    from focalsim.cli import main
+
+    def render(samples, folder):
+        options = ["--samples", str(samples), "--shard-size", "1", "--size", "32x32", "--slices", "2", "--workers", "1"]
+        assert CliRunner().invoke(main, ["render", *options, "--out", str(tmp_path / folder)]).exit_code == 0
+
+    render(3, "larger")
+    render(2, "smaller")
+    for path in (tmp_path / "smaller").iterdir():
+        (tmp_path / "larger" / path.name).write_bytes(path.read_bytes())
+    assert [path.name for path in shard_files([tmp_path / "larger"])] == ["shard-00000.h5", "shard-00001.h5"]
+    (tmp_path / "larger" / "shard-00001.h5").unlink()
+    with pytest.raises(ShardError, match=r"shard-00001\.h5: no such file"):
+        ShardStacks(shard_files([tmp_path / "larger"]))
