@@ -10,7 +10,7 @@ from torch import nn
 
 from dffnet.models import MODELS, DepthFromFocusModel, build_model
 from dffnet.models.fold import fold_batch_norm
-from dffnet.models.onednn import OneDnnConv3d, use_onednn
+from dffnet.models.onednn import OneDnnConv3d, OneDnnUp, use_onednn
 
 TOLERANCE = 1e-4  # of depth, in units of the distance between focus positions
 
@@ -90,3 +90,31 @@ def test_every_kind_of_convolution_goes_through_onednn_unchanged() -> None:
             use_onednn(model)
             assert isinstance(model[0], OneDnnConv3d)
             torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_transposed_convolution_is_four_ordinary_ones(bias: bool) -> None:
+    torch.manual_seed(0)
+    up = nn.ConvTranspose3d(6, 4, 3, stride=(1, 2, 2), padding=1, output_padding=(0, 1, 1), bias=bias)
+    other = nn.ConvTranspose3d(4, 4, (3, 4, 4), stride=(1, 2, 2), padding=1)
+    model, x = nn.Sequential(up, other), torch.rand(2, 6, 3, 5, 7)
+    with torch.no_grad():
+        expected = model(x)
+        use_onednn(model)
+        assert isinstance(model[0], OneDnnUp)
+        assert model[1] is other  # of another shape: left alone
+        torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+def test_a_relu_is_taken_in_by_the_convolution_before_it_and_by_no_other() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Identity(), nn.ReLU(), nn.Conv3d(4, 4, 3), nn.MaxPool3d(2), nn.ReLU())
+    x = torch.randn(1, 3, 7, 9, 9)
+    with torch.no_grad():
+        expected = model(x)
+        use_onednn(model)
+        assert [type(layer) for layer in model[1:3]] == [nn.Identity] * 2
+        assert isinstance(model[5], nn.ReLU)
+        torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=0)
