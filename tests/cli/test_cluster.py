@@ -66,7 +66,7 @@ class Process:
 
     def poll(self, happened, what: str) -> None:
         """Wait until ``happened`` while the program runs."""
-        for _ in range(1200):
+        for _ in range(3600):
             if happened():
                 return
             assert self._process.poll() is None, f"ended before it {what}:\n{self.output}"
@@ -74,7 +74,7 @@ class Process:
         raise AssertionError(f"has not {what}:\n{self.output}")
 
     def wait(self) -> int:
-        code = self._process.wait(120)
+        code = self._process.wait(300)
         self._reader.join()
         return code
 
