@@ -45,6 +45,7 @@ bench: $(BIN)/.installed
 
 bench-learn: $(BIN)/.installed
 	$(BIN)/python benchmarks/learn.py $(DATA)/truth
+	$(BIN)/python benchmarks/live.py $(DATA)/data/rgbd/icl_nuim_synth
 
 clean:
 	rm -rf .venv build dist *.egg-info $(DEMO)

@@ -97,3 +97,9 @@ def test_mistakes(args: tuple[str, ...], exit_code: int, message: str, tmp_path:
     assert result.exit_code == exit_code, result.output
     assert message in result.stderr
     assert not isinstance(result.exception, (KeyError, TypeError))
+
+
+def test_the_page_quotes_the_benchmark() -> None:
+    root = Path(__file__).resolve().parents[2]
+    table = (root / "benchmarks/results/live.md").read_text(encoding="utf-8")
+    assert table in (root / "docs/networks.md").read_text(encoding="utf-8")
