@@ -15,6 +15,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_LARGEST_MISFIT = 3.0  # of the thin lens' own growth; a stack in units that are no metres has far more
+
 _TEMPLATE = '''# Written by focalsim calibrate. Units are in the keys; every number says where it is from.
 schema = 1
 name = {name}
@@ -74,18 +76,19 @@ def profile_toml(calibration: Calibration, lens: Lens, name: str, display_name: 
     try:
         PhoneProfile.from_dict(tomllib.loads(text), name)
     except ProfileError as error:
-        raise ProfileError(
-            f"{error}. {_growth(calibration)} A phone's lens is nearer to the thin lens: are the focus distances "
-            "metres, and the focal length right?"
-        ) from None
+        raise ProfileError(f"{error}. {_growth(calibration)}") from None
     return text
 
 
 def _growth(c: Calibration) -> str:
+    """How much the image grows, beside the thin lens, and a doubt where that is far from any phone."""
     usable = ~c.outlier & (c.magnification == c.magnification)
     s = c.focus_distance_m[usable]
     measured, thin = 100 * (c.magnification[usable][-1] - 1), 100 * (c.thin_lens[usable][-1] - 1)
-    return f"From {s[0]:g} to {s[-1]:g} m the image grows by {measured:.2f} %, that of a thin lens by {thin:.2f} %."
+    text = f"From {s[0]:g} to {s[-1]:g} m the image grows by {measured:.2f} %, that of a thin lens by {thin:.2f} %."
+    if abs(measured - thin) > _LARGEST_MISFIT * thin + 0.5:
+        text += " Phones are nearer to it: are the focus distances metres, and is the focal length right?"
+    return text
 
 
 def assumptions(calibration: Calibration) -> list[str]:

@@ -19,7 +19,7 @@ _NUMBERS: dict[str, Number] = {
     "sensor_width_px": Number("sensor", "width_px", 16, 100_000, integer=True),
     "sensor_height_px": Number("sensor", "height_px", 16, 100_000, integer=True),
     "pixel_pitch_m": Number("sensor", "pixel_pitch_um", 0.3, 50.0, unit=1e-6),
-    "fov_error_slope_m": Number("fov_error", "slope_m", -0.1, 0.1),
+    "fov_error_slope_m": Number("fov_error", "slope_m", -1.0, 1.0),  # a phone has thousandths of a metre
     "fov_error_intercept": Number("fov_error", "intercept", -0.5, 0.5),
     "fov_error_std": Number("fov_error", "std", 0.0, 0.2),
     "principal_point_x_mean_px": Number("principal_point", "x_mean_px", -1000.0, 1000.0),

@@ -127,6 +127,22 @@ def test_breathing_of_a_real_stack_without_a_target(tmp_path):
     assert max(profile.principal_point_x_std_px, profile.principal_point_y_std_px) < 1.5
 
 
+def test_distances_that_are_no_metres_are_doubted(shoot, tmp_path):
+    """Written in centimetres, the lens would hardly breathe; the measured magnifications do not depend on it."""
+    shot = shoot(5, (504, 378))
+    rows = [line.split(",") for line in shot.table.read_text().splitlines()]
+    table = tmp_path / "centimetres.csv"
+    table.write_text("\n".join([",".join(rows[0]), *(f"{name},{100 * float(s):g}" for name, s in rows[1:])]) + "\n")
+    told = []
+    for distances in (shot.table, table):
+        out = tmp_path / f"{distances.stem}_phone.toml"
+        told.append(calibrate(shot.folder, "--out", out, "--distances", distances, *LENS, *SENSOR))
+    assert ["are the focus distances metres" in text for text in told] == [False, True]
+    assert [line.split()[2] for line in told[0].splitlines() if line.startswith("shot")] == [
+        line.split()[2] for line in told[1].splitlines() if line.startswith("shot")
+    ]
+
+
 def test_focus_at_infinity_is_a_focus_distance(shoot, tmp_path):
     """Phones write infinity for far scenes: 1/s is 0 there, and the fit stays a fit (here of a mislabelled metre)."""
     shot = shoot(5, (504, 378))
