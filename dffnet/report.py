@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from dffnet.engine.summary import picture_rows
 from dffnet.metrics import COVERAGES, MEASURES
 from dffnet.output import png_bytes
 from dffnet.pictures import comparison
 from dffnet.units import UNITS, to_metres
+from focalsim.progress import progress_bar
 
 if TYPE_CHECKING:
     from dffnet.data.shards import ShardStacks
@@ -72,13 +74,14 @@ def as_markdown(evaluation: Evaluation, checkpoint: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def pictures(evaluation: Evaluation, predictor: Predictor, stacks: ShardStacks, count: int = 3) -> dict[str, bytes]:
-    """PNG files by name, ``best-1.png`` .., ``worst-1.png`` .. and ``median.png``: slice, prediction, truth, error."""
-    ranked = evaluation.ranked()
-    chosen = {f"best-{k + 1}.png": row for k, row in enumerate(ranked[:count])}
-    chosen |= {f"worst-{k + 1}.png": row for k, row in enumerate(ranked[::-1][:count])}
-    chosen["median.png"] = ranked[(len(ranked) - 1) // 2]
-    return {name: _picture(row, predictor, stacks) for name, row in chosen.items()}
+def pictures(evaluation: Evaluation, predictor: Predictor, stacks: ShardStacks) -> dict[str, bytes]:
+    """PNG files by name, those of :func:`dffnet.engine.summary.picture_rows`: slice, prediction, truth, error."""
+    rows = picture_rows(evaluation.images)
+    drawn: dict[int, bytes] = {}  # an image may be chosen for several reasons
+    for row in progress_bar(rows.values(), desc="draw", unit="picture", leave=False):
+        if row["index"] not in drawn:
+            drawn[row["index"]] = _picture(row, predictor, stacks)
+    return {name: drawn[row["index"]] for name, row in rows.items()}
 
 
 def _picture(row: dict[str, Any], predictor: Predictor, stacks: ShardStacks) -> bytes:

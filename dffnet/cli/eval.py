@@ -8,6 +8,7 @@ import click
 
 from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt, refuse_existing, shards_arg, workers_opt
 from dffnet.config import ALIGNMENTS
+from focalsim.cli.group import tell
 
 
 @click.command("eval")
@@ -45,7 +46,7 @@ def command(
     stacks = open_stacks(predictor, shards, align)
     evaluation = evaluate(predictor, stacks, workers=default_workers() if workers is None else workers)
     for name in evaluation.skipped:
-        click.echo(f"{name}: no valid depth, skipped", err=True)
+        tell(f"{name}: no valid depth, skipped")
     text = report.as_json(evaluation, str(checkpoint))
     if out is not None:
         files = {

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt
-from focalsim.errors import OutputError
+from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt, refuse_existing_file
 
 
 @click.command("export")
@@ -26,10 +25,7 @@ def command(checkpoint: Path, out: Path, overwrite: bool) -> None:
 
     Slices must be aligned as they were in training (see --align there); models that align do so inside.
     """
-    if out.is_dir():
-        raise OutputError(f"{out}: is a folder, expected the name of a file")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; use --overwrite to replace it")
+    refuse_existing_file(out, overwrite)
 
     from dffnet.engine.export import export_onnx
     from dffnet.output import write_files

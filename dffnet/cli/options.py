@@ -25,6 +25,13 @@ class ShardType(click.Path):
 
 shards_arg = click.argument("shards", nargs=-1, required=True, type=ShardType(path_type=Path), metavar="SHARD...")
 checkpoint_arg = click.argument("checkpoint", type=PATH, metavar="CHECKPOINT")
+evaluation_opt = click.option(
+    "--eval",
+    "evaluation",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of dffnet eval --out, in RUN or anywhere. [default: the one in RUN]",
+)
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 workers_opt = click.option(
     "--workers",
@@ -60,6 +67,23 @@ class Duration(click.ParamType[float]):
         if match is None or float(match[1]) == 0:
             self.fail(f"{value!r} is no time: expected a number and a unit, as in 90s, 20m, 8h", param, ctx)
         return float(match[1]) * self._SECONDS[match[2]]
+
+
+def refuse_existing_file(out: Path, overwrite: bool) -> None:
+    """Raise OutputError where ``out`` is a folder, or exists and may not be overwritten."""
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder, expected the name of a file")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; use --overwrite to replace it")
+
+
+def write_page(out: Path, text: str) -> None:
+    """Write a page and tell where it is, and how large. Raises OutputError."""
+    from dffnet.output import write_files
+
+    content = text.encode()
+    write_files(out.parent, {out.name: content})
+    click.echo(f"{out}  {len(content) / 1e6:.2f} MB")
 
 
 def refuse_existing(out: Path, names: tuple[str, ...], overwrite: bool) -> None:

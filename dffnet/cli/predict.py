@@ -8,6 +8,7 @@ import click
 
 from dffnet.cli.options import PATH, Distances, checkpoint_arg, overwrite_opt, refuse_existing
 from dffnet.config import ALIGNMENTS
+from focalsim.cli.group import tell
 
 _OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "confidence.png", "all_in_focus.png")
 
@@ -59,12 +60,12 @@ def command(
     photos = read_photos(folder, focus_distances_m=focus_distances, max_size_px=max_size)
     height, width = photos.images.shape[1:3]
     if (width, height) != photos.full_size:
-        click.echo(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}", err=True)
+        tell(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}")
     predictor = Predictor(checkpoint)
     align = align or predictor.config.align
     known = focal_length if focal_length is not None else photos.focal_length_m
     if align != "none" and known is None:
-        click.echo("no focal length known: the photos are taken as aligned", err=True)
+        tell("no focal length known: the photos are taken as aligned")
     prediction, aligned = predict_photos(predictor, photos, focal_length_m=known if align != "none" else None)
     depth_m = prediction.depth_m
     clipped = write_prediction(out, prediction)
@@ -72,5 +73,5 @@ def command(
         write_aligned(aligned_out, photos, aligned)
     if clipped:
         share = 100 * clipped / depth_m.size
-        click.echo(f"depth.png: {share:.3g} % of the pixels are beyond {PNG_MAX / 1000} m and clipped", err=True)
+        tell(f"depth.png: {share:.3g} % of the pixels are beyond {PNG_MAX / 1000} m and clipped")
     click.echo(f"{out}  {len(photos.images)} photos, {width}x{height}, {depth_m.min():.4g} to {depth_m.max():.4g} m")

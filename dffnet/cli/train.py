@@ -12,6 +12,7 @@ from dffnet.cli.live import open_rendered, render_options, take_render_options
 from dffnet.cli.options import DEFAULTS, PATH, Duration, ShardType, overwrite_opt, refuse_existing, workers_opt
 from dffnet.config import ALIGNMENTS, MIN_CROP_PX, PRECISIONS, SCHEDULES, TrainConfig
 from dffnet.units import UNITS
+from focalsim.cli.group import tell
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -89,13 +90,13 @@ def command(
     workers = default_workers() if workers is None else workers
     rendered = open_rendered(render, config.seed) if render else None
     if rendered is not None and rendered.summary:
-        click.echo(rendered.summary, err=True)
+        tell(rendered.summary)
     result = train(
         rendered or shards, out, config, workers=workers, devices=devices, max_time_s=max_time, resume=resume
     )
     if not is_main_process():
         return
     held_out = f"{result.val_samples} held out" if result.val_samples else "none held out: no validation"
-    click.echo(f"{result.train_samples} training stacks, {held_out}", err=True)
+    tell(f"{result.train_samples} training stacks, {held_out}")
     error = f"  val MAE {result.val_mae:.4g} {config.unit}" if result.val_samples else ""
     click.echo(f"{result.model}  {result.epochs} epochs, {result.steps} steps{error}")

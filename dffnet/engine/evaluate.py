@@ -52,12 +52,6 @@ class Evaluation:
     risk_coverage: dict[str, list[float]]
     skipped: list[str]
 
-    def ranked(self) -> list[dict[str, Any]]:
-        """The images, best first by relative error in metres; a non-finite error is the worst."""
-        errors = [image["metres"]["abs_rel"] for image in self.images]
-        order = np.argsort(np.nan_to_num(errors, nan=np.inf), kind="stable")
-        return [self.images[i] for i in order]
-
 
 def open_stacks(predictor: Predictor, shards: Sequence[Path], align: str | None = None) -> ShardStacks:
     """The stacks as the model was trained on them; ``align`` overrides the checkpoint's."""

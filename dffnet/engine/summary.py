@@ -37,6 +37,24 @@ def depth_bins(depth_m: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
     return {f"{2.0**k:g} to {2.0 ** (k + 1):g} m": octave == k for k in np.unique(octave)}
 
 
+def ranked(images: Rows) -> list[dict[str, Any]]:
+    """The images, best first by relative error in metres; an error that is not finite (or None) is the worst."""
+    errors = np.array([image["metres"]["abs_rel"] for image in images], np.float64)
+    return [images[i] for i in np.argsort(np.nan_to_num(errors, nan=np.inf), kind="stable")]
+
+
+def picture_rows(images: Rows, count: int = 3) -> dict[str, dict[str, Any]]:
+    """The images to draw, by file name: ``best-1.png`` .., ``worst-1.png`` .., ``median.png``, and ``first-1.png`` ..
+
+    The first ones of the shards are the same in every evaluation, so that runs can be compared on them.
+    """
+    order = ranked(images)
+    chosen = {f"best-{k + 1}.png": row for k, row in enumerate(order[:count])}
+    chosen |= {f"worst-{k + 1}.png": row for k, row in enumerate(order[::-1][:count])}
+    chosen |= {"median.png": order[(len(order) - 1) // 2]} if order else {}
+    return chosen | {f"first-{k + 1}.png": row for k, row in enumerate(images[:count])}
+
+
 def average_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     """The mean over rows of each of their values."""
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

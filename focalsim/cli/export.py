@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from focalsim.cli.group import tell
 from focalsim.cli.options import PATH, exchange_format_opt, shards_arg
 
 
@@ -37,6 +38,6 @@ def export(shards: tuple[Path, ...], kind: str, out: Path, align: bool, val_frac
         readers = [stack.enter_context(ShardReader(path)) for path in shard_paths(shards)]
         counts, notes = export_stacks(EXCHANGE_FORMATS[kind], readers, out, align=align, val_fraction=val_fraction)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"{counts['train']} training and {counts['val']} validation stacks", err=True)
+        tell(f"note: {note}")
+    tell(f"{counts['train']} training and {counts['val']} validation stacks")
     click.echo(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from focalsim.cli import options as opt
+from focalsim.cli.group import tell
 
 
 @click.command("import")
@@ -47,5 +48,5 @@ def import_(
         overwrite=overwrite,
         progress=True,
     )
-    click.echo(f"{manifest.config.samples} stacks in {len(manifest.shards)} shards", err=True)
+    tell(f"{manifest.config.samples} stacks in {len(manifest.shards)} shards")
     click.echo(out)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from focalsim.cli.group import tell
 from focalsim.config import COMPRESSIONS, DEPTH_POLICIES, RenderConfig
 from focalsim.errors import ConfigError
 
@@ -205,10 +206,9 @@ link_opt = click.option(
 def tell_bundle(manifest: Manifest, folder: Path) -> None:
     """Folder on stdout, a summary on stderr."""
     shards = manifest.shards
-    click.echo(
+    tell(
         f"{manifest.config.samples} stacks in {len(shards)} {'shard' if len(shards) == 1 else 'shards'}, "
-        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {folder}",
-        err=True,
+        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {folder}"
     )
     click.echo(folder)
 

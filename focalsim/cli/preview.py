@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from focalsim.cli.group import tell
 from focalsim.cli.options import PATH, shards_arg
 
 if TYPE_CHECKING:
@@ -73,10 +74,9 @@ def preview(
         else:
             content, shown = _pictures(list(first), kind, out.suffix.lower())
     write_bytes(out, content)
-    click.echo(
+    tell(
         f"{shown} {'sample' if shown == 1 else 'samples'}: {time.monotonic() - started:.1f} s, "
-        f"{len(content) / 1e6:.2f} MB in {out}",
-        err=True,
+        f"{len(content) / 1e6:.2f} MB in {out}"
     )
     click.echo(out)
 

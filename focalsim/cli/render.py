@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from focalsim.cli import options as opt
+from focalsim.cli.group import tell
 
 
 @click.command()
@@ -98,10 +99,10 @@ def render(source: Path | None, **given: Any) -> None:
         job = plan_job(config, opened, given["samples"])
         for line in (getattr(opened, "depth_assumption", ""), job.summary):
             if line:
-                click.echo(line, err=True)
+                tell(line)
         shards = part(-(-job.config.samples // job.config.shard_size)) if part else None
         if shards and shards[0] == shards[1]:
-            click.echo("there are fewer shards than tasks: this one has none to render", err=True)
+            tell("there are fewer shards than tasks: this one has none to render")
             return
         report = render_bundle(
             job,
@@ -117,7 +118,7 @@ def render(source: Path | None, **given: Any) -> None:
         raise click.ClickException(f"interrupted; finish {out} with the same command and --resume") from None
     _summarise(report, out, time.monotonic() - started)
     if shards:
-        click.echo(f"when all tasks are done, focalsim merge {out} completes the bundle", err=True)
+        tell(f"when all tasks are done, focalsim merge {out} completes the bundle")
     click.echo(out)
 
 
@@ -125,16 +126,14 @@ def _summarise(report: Any, out: Any, seconds: float) -> None:
     config, shards = report.manifest.config, report.manifest.shards
     scaled = [scale for scale in report.depth_scales if scale != 1]
     if scaled:
-        click.echo(
+        tell(
             f"depth scaled to fit {config.near_m:g}-{config.far_m:g} m: {len(scaled)} of "
-            f"{report.rendered} samples, factors {min(scaled):.3g}..{max(scaled):.3g}",
-            err=True,
+            f"{report.rendered} samples, factors {min(scaled):.3g}..{max(scaled):.3g}"
         )
     kept = sum(shard.samples for shard in shards) - report.rendered
     files = f"{len(shards)} {'shard' if len(shards) == 1 else 'shards'}"
-    click.echo(
+    tell(
         f"{report.rendered} samples rendered{f', {kept} kept' if kept else ''}: {seconds:.1f} s, "
         f"{report.rendered / max(seconds, 1e-9):.2f} samples/s, {files}, "
-        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {out}",
-        err=True,
+        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {out}"
     )

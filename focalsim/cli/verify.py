@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from focalsim.cli.group import tell
 from focalsim.cli.options import PATH, depth_scale_opt, shards_arg, textures_opt
 
 
@@ -34,7 +35,7 @@ def verify(
         found = _problems(path)
         if found and repair:
             for line in found:
-                click.echo(line, err=True)
+                tell(line)
             _repair(path, source, depth_scale, textures)
             found = _problems(path)
         for line in found or [f"{path}: ok"]:
@@ -69,4 +70,4 @@ def _repair(folder: Path, source: Path | None, depth_scale: float | None, textur
     opened = open_source(source, source_format=kind if source else None, depth_scale=depth_scale, textures=textures)
     workers = len(os.sched_getaffinity(0))
     for name in repair_bundle(folder, opened, workers=workers, progress=True):
-        click.echo(f"{folder / name}: rendered again", err=True)
+        tell(f"{folder / name}: rendered again")
