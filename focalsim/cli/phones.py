@@ -47,8 +47,8 @@ def check(file: str) -> None:
     if not file.endswith(".toml"):
         raise click.BadParameter(f"{file!r} does not end in .toml", param_hint="FILE")
     if is_effects_file(file):
-        names = ", ".join(key.partition(".")[2] for key, _, _ in load_effects(file).describe()) or "no effects"
-        click.echo(f"{file}: ok, {names}")
+        names = [name for name in load_effects(file).to_dict() if name != "sources"]
+        click.echo(f"{file}: ok, {', '.join(names) or 'no effects'}")
     else:
         click.echo(f"{file}: ok, {load_profile(file).name}")
 
