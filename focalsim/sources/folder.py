@@ -18,6 +18,7 @@ from focalsim.scene import Scene
 from focalsim.sources.base import FileSource, FrameRequest
 from focalsim.sources.intrinsics import find_intrinsics
 
+_LICENCE_LENGTH = 2000
 _UNIT_SUFFIXES = (".png", ".pgm", ".tif", ".tiff")
 
 
@@ -96,10 +97,18 @@ def _size(image: np.ndarray) -> str:
 
 
 def quoted_licence(folder: Path) -> str:
-    """The first two lines with text of the folder's licence file, or "unknown"."""
+    """The first two lines with text of the folder's licence file, else of those of its folders, or "unknown"."""
+    own = _quoted(folder)
+    if own:
+        return own
+    below = {path.name: _quoted(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+    return "; ".join(f"{name}: {quoted}" for name, quoted in below.items() if quoted)[:_LICENCE_LENGTH] or "unknown"
+
+
+def _quoted(folder: Path) -> str:
     for path in sorted(folder.glob("LICEN[CS]E*")):
         lines = [" ".join(line.split()) for line in path.read_text("utf-8", errors="replace").splitlines()]
         quoted = ", ".join([line for line in lines if line][:2])
         if quoted:
             return quoted[:200]
-    return "unknown"
+    return ""

@@ -7,7 +7,7 @@ The path inside the folder is taken apart into words and numbers: ``scene1/rgb_0
    any such word a ``.npy``, ``.npz``, ``.pfm``, ``.exr`` or ``.pgm`` is depth, another image is colour.
 2. What is left without the words that tell roles is the key; equal keys are one frame. ``rgb/0001.jpg`` goes
    with ``depth/1.png``, ``color_3.png`` with ``depth_3.pgm``, ``left.png`` with ``depth_m.npz``.
-3. One colour image and one depth map alone in the folder are a pair whatever they are called.
+3. One colour image and one depth map left alone in a folder are a pair whatever they are called.
 4. A depth map stored in several formats is read from the first of ``image_files.DEPTH_SUFFIXES``, an image also
    stored in linear light from that (``rgb/1.exr``, ``left.hdr``).
 5. A file left alone is an error: where only a part of the files pairs, the names are not what was meant.
@@ -63,11 +63,12 @@ def pair_files(folder: Path) -> list[Pair]:
     colours, depths = files["colour"], files["depth"]
     if not colours and not depths:
         raise SourceError(f"{folder}: no colour image and no depth map in this folder")
-    if len(colours) == len(depths) == 1:
-        depths = {next(iter(colours)): next(iter(depths.values()))}
-    _refuse_alone(folder, colours, depths, "depth map")
-    _refuse_alone(folder, depths, colours, "colour image")
-    return [Pair(_only(folder, colours[key]), min(depths[key], key=_preference)) for key in sorted(colours, key=_order)]
+    partners = _paired_by_folder(colours, depths)
+    _refuse_alone(folder, colours, partners, "depth map")
+    _refuse_alone(folder, partners, colours, "colour image")
+    return [
+        Pair(_only(folder, colours[key]), min(partners[key], key=_preference)) for key in sorted(colours, key=_order)
+    ]
 
 
 def _words(part: str) -> list[str]:
@@ -96,6 +97,24 @@ def _key(inside: Path) -> Key:
 def _order(key: Key) -> list[tuple[int, str]]:
     """Numbers by value, for they have lost their leading zeros, and before words."""
     return [(len(word), word) if word.isdigit() else (sys.maxsize, word) for word in key]
+
+
+def _paired_by_folder(colours: Files, depths: Files) -> Files:
+    """``depths`` with the key of the colour image where both are the only ones of their folder without a partner."""
+    if len(colours) == len(depths) == 1:  # alone in all folders
+        return {next(iter(colours)): next(iter(depths.values()))}
+    # folder -> keys, of colour images and of depth maps
+    alone: tuple[dict[Path, list[Key]], dict[Path, list[Key]]] = (defaultdict(list), defaultdict(list))
+    for found, files, partners in zip(alone, (colours, depths), (depths, colours), strict=True):
+        for key in files.keys() - partners.keys():
+            for folder in {path.parent for path in files[key]}:
+                found[folder].append(key)
+    renamed = {
+        alone[1][folder][0]: keys[0]
+        for folder, keys in alone[0].items()
+        if len(keys) == 1 and len(alone[1].get(folder, ())) == 1
+    }
+    return {renamed.get(key, key): paths for key, paths in depths.items()}
 
 
 def _refuse_alone(folder: Path, files: Files, partners: Files, partner: str) -> None:

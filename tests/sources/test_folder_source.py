@@ -174,3 +174,13 @@ def test_real_depth_in_two_formats_agrees(rgbd: Path) -> None:
     both = np.isfinite(full) & np.isfinite(half)
     assert both.mean() > 0.9
     np.testing.assert_allclose(half[both], full[both], rtol=2**-10)
+
+
+def test_licences_of_folders_below_are_quoted_with_their_names(tmp_path: Path, write_pair: Callable[..., None]) -> None:
+    for number, name in enumerate(("kitchen", "garden", "shed")):
+        write_pair(tmp_path / name, number=number)
+    (tmp_path / "kitchen" / "LICENSE").write_text("MIT License\n")
+    (tmp_path / "garden" / "LICENSE.txt").write_text("CC BY 4.0\n")
+    assert open_source(tmp_path).license == "garden: CC BY 4.0; kitchen: MIT License"
+    (tmp_path / "LICENSE").write_text("CC0\n")
+    assert open_source(tmp_path).license == "CC0"

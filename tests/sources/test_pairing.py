@@ -91,3 +91,16 @@ def test_two_images_for_one_depth_map(tmp_path: Path) -> None:
 def test_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no colour image and no depth map"):
         pair_files(tmp_path)
+
+
+def test_a_folder_of_captures_of_one_pair_each(tmp_path: Path) -> None:
+    """image.jpg with arkit_depth.png in every folder: what is alone there belongs together."""
+    for name in ("a", "b"):
+        for file in ("image.jpg", "arkit_depth.png"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / file).touch()
+    found = [(pair.colour.parent.name, pair.depth.parent.name) for pair in pair_files(tmp_path)]
+    assert found == [("a", "a"), ("b", "b")]
+    (tmp_path / "b" / "second.jpg").touch()
+    with pytest.raises(SourceError, match="no depth map found for"):
+        pair_files(tmp_path)
