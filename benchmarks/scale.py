@@ -1,0 +1,310 @@
+"""What does a large bundle cost? `focalsim render` end to end against its renderer alone, scaling, and what ends it.
+
+    python benchmarks/scale.py ../shared/data/rgbd --runs 5 --out benchmarks/results
+
+Renderer alone: processes of one thread each that call render_stack on frames prepared before. End to end: render_bundle
+with as many workers, with all that is between a source's files and a complete bundle. "Of it" compares processor time a
+stack, all processes together, which other programs on the machine disturb less than the clock; what starting costs is
+taken out by the difference of a long and a short run, and given apart. All ways in turn, each the median of its runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from common import environment, markdown_table
+
+from focalsim.camera import load_profile
+from focalsim.config import RenderConfig
+from focalsim.job import plan_job, render_sample
+from focalsim.shards import Manifest, plan_shards
+from focalsim.sources import open_source
+
+ONE = 1_000_000  # stacks
+DEPTH_SCALES = {"icl_nuim_synth": 5000.0, "open3d_tum": 5000.0}  # of the folders whose depth is not in millimetres
+
+
+def job_of(folder, samples):
+    source = open_source(folder, depth_scale=DEPTH_SCALES.get(folder.name) if folder else None)
+    config = RenderConfig(phones=(load_profile("pixel4").to_dict(),), samples=samples, shard_size=16)
+    return plan_job(config, source, samples)
+
+
+def stages(job, samples):
+    """Milliseconds of processor time a sample of each stage, one process and one thread; the first sample warms up."""
+    import pickle
+
+    import focalsim.job
+    import focalsim.render
+    import focalsim.sources.prepare
+    from focalsim.pipeline import _start_worker, versions
+    from focalsim.shards import ShardWriter
+    from focalsim.shards.bundle import shard_attributes
+    from focalsim.shards.files import sha256_of
+
+    _start_worker(job)
+    spent: dict[str, float] = {}
+
+    def timed(owner, name, label):
+        function = getattr(owner, name)
+
+        def measured(*args, **kwargs):
+            started = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent[label] = spent.get(label, 0) + time.process_time() - started
+
+        setattr(owner, name, measured)
+
+    timed(type(job.source), "load", "decode, or make the scene")
+    timed(focalsim.sources.prepare, "fill_holes", "fill holes")
+    timed(focalsim.sources.prepare, "prepare_scene", "crop, resize, place in depth")
+    timed(focalsim.render, "render_stack", "render the slices")
+    timed(focalsim.render, "warp_frame", "all-in-focus image and depth")
+    timed(focalsim.job, "linear_to_srgb", "encode to 8 bit")
+    render_sample(job, 0)
+    spent.clear()
+    started = time.process_time()
+    done = [render_sample(job, index) for index in range(1, samples + 1)]
+    whole = time.process_time() - started
+    spent["crop, resize, place in depth"] -= spent.get("fill holes", 0.0)
+    spent["the rest of a sample"] = whole - sum(spent.values())
+    manifest = Manifest(job.config, "", "", versions(), plan_shards(samples, samples))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shard.h5"
+        for label, step in (
+            ("hand over to the writer", lambda: [pickle.loads(pickle.dumps(sample)) for sample in done]),
+            ("write with checksums, sync", lambda: write(path, done, shard_attributes(manifest, -1), ShardWriter)),
+            ("sha256", lambda: sha256_of(path)),
+        ):
+            started = time.process_time()
+            step()
+            spent[label] = time.process_time() - started
+    return {label: seconds / samples * 1e3 for label, seconds in spent.items()}
+
+
+def write(path, samples, attributes, writer_class):
+    with writer_class(path, len(samples), attributes) as writer:
+        for sample in samples:
+            writer.write(sample)
+
+
+def renderer_alone(job, workers, seconds):
+    """Stacks per second of ``workers`` processes that do nothing but render, and processor seconds a stack."""
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(workers), context.Queue()
+    processes = [context.Process(target=render_only, args=(job, k, seconds, barrier, results)) for k in range(workers)]
+    for process in processes:
+        process.start()
+    rates = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return {"rate": sum(rate for rate, _ in rates), "cpu": statistics.mean(cpu for _, cpu in rates)}
+
+
+def render_only(job, place, seconds, barrier, results):
+    from focalsim.pipeline import _start_worker
+
+    _start_worker(job)
+    calls = []
+
+    def keep(*args, **kwargs):
+        calls.append((args, kwargs))
+        return render_stack(*args, **kwargs)
+
+    import focalsim.render
+
+    render_stack, focalsim.render.render_stack = focalsim.render.render_stack, keep
+    for index in range(4):
+        render_sample(job, 4 * place + index)
+    barrier.wait()
+    started, used, count = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - started < seconds:
+        for args, kwargs in calls:
+            render_stack(*args, **kwargs)
+        count += len(calls)
+    results.put((count / (time.perf_counter() - started), (time.process_time() - used) / count))
+
+
+def end_to_end(job, workers, samples, scheduler=""):
+    """Stacks per second from the first to the last sample, seconds before the first, processor seconds, bytes."""
+    import tqdm
+
+    from focalsim.pipeline import render_bundle
+
+    job = replace(job, config=replace(job.config, samples=samples))
+    moments = []
+
+    class Bar(tqdm.tqdm):
+        def update(self, n=1):
+            moments.append((time.perf_counter(), n))
+            return super().update(n)
+
+    original, tqdm.tqdm = tqdm.tqdm, Bar
+    try:
+        with tempfile.TemporaryDirectory() as out:
+            started, used = time.perf_counter(), processor_seconds()
+            report = render_bundle(job, out, workers=workers, scheduler=scheduler)
+            ended = time.perf_counter()
+    finally:
+        tqdm.tqdm = original
+    first, count = moments[0]
+    return {
+        "rate": (samples - count) / (ended - first),
+        "start": first - started,
+        "cpu": processor_seconds() - used,
+        "bytes": sum(shard.bytes for shard in report.manifest.shards) / samples,
+    }
+
+
+def processor_seconds():
+    """Of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def scheduler_rate(tasks=2000):
+    """Tasks per second of a Dask scheduler whose workers have nothing to do."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        client.gather(client.map(abs, range(100)))
+        started = time.perf_counter()
+        client.gather(client.map(abs, range(1000, 1000 + tasks)))
+        return tasks / (time.perf_counter() - started)
+
+
+def measure(jobs, workers, runs, samples):
+    """{source: [what one run of each way has measured]}, all in turn."""
+    raw = {name: [] for name in jobs}
+    short = max(samples // 4, 2 * workers)
+    for job in jobs.values():
+        end_to_end(job, workers, 2 * workers)  # fills caches
+    for _ in range(runs):
+        for name, job in jobs.items():
+            taken = {
+                "alone": renderer_alone(job, workers, seconds=3.0),
+                "whole": end_to_end(job, workers, samples),
+                "short": end_to_end(job, workers, short),
+                "one": end_to_end(job, 1, short),
+            }
+            taken["cpu"] = (taken["whole"]["cpu"] - taken["short"]["cpu"]) / (samples - short)
+            raw[name].append(taken)
+            print(name, json.dumps(taken), file=sys.stderr)
+    return raw
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rgbd", type=Path, help="folder that holds folders of RGB-D frames")
+    parser.add_argument("--folders", nargs="+", default=["open3d_redwood", "cleargrasp_d435", "icl_nuim_synth"])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    jobs = {"made scenes": job_of(None, arguments.samples)}
+    jobs |= {name: job_of(arguments.rgbd / name, arguments.samples) for name in arguments.folders}
+
+    parts = {name: stages_apart(job) for name, job in jobs.items()}
+    raw = measure(jobs, arguments.workers, arguments.runs, arguments.samples)
+    rows, sizing = [], []
+    for name, runs in raw.items():
+
+        def median(take, runs=runs):
+            return statistics.median(take(run) for run in runs)
+
+        cpu = median(lambda r: r["cpu"])
+        rows.append(
+            [
+                name,
+                median(lambda r: r["alone"]["rate"]),
+                median(lambda r: r["whole"]["rate"]),
+                1e3 * median(lambda r: r["alone"]["cpu"]),
+                1e3 * cpu,
+                f"{100 * median(lambda r: r['alone']['cpu'] / r['cpu']):.0f} %",
+                median(lambda r: r["whole"]["rate"] / r["one"]["rate"]),
+                median(lambda r: r["whole"]["start"]),
+            ]
+        )
+        stack_mb = median(lambda r: r["whole"]["bytes"]) / 1e6
+        sizing.append([name, f"{3600 / cpu:.0f}", stack_mb, f"{ONE * cpu / 3600:.0f}", stack_mb * ONE / 1e6])
+    labels = list(dict.fromkeys(label for part in parts.values() for label in part))
+    stage_rows = [[label, *(part.get(label, 0.0) for part in parts.values())] for label in labels]
+    stage_rows.append(["sum", *(sum(part.values()) for part in parts.values())])
+    rendering = [100 * part["render the slices"] / sum(part.values()) for part in parts.values()]
+    stage_rows.append(["of it rendering", *(f"{share:.0f} %" for share in rendering)])
+
+    # Enough shards for each worker to have several: they are what a scheduler hands out.
+    job = jobs["made scenes"]
+    job = replace(job, config=replace(job.config, shard_size=4))
+    tasks = scheduler_rate()
+    clustered = statistics.median(
+        end_to_end(job, arguments.workers, arguments.samples, "local")["rate"]
+        / end_to_end(job, arguments.workers, arguments.samples)["rate"]
+        for _ in range(arguments.runs)
+    )
+    one_writer = ["hand over to the writer", "write with checksums, sync", "sha256"]
+    writer_ms = statistics.median(sum(part[label] for label in one_writer) for part in parts.values())
+    limits = [
+        ["stacks a second that one writing process takes from its workers", 1e3 / writer_ms],
+        ["stacks a second with `--scheduler local` against without, 2 workers", clustered],
+        ["tasks (shards) a second that a Dask scheduler hands out", tasks],
+    ]
+    w = arguments.workers
+    text = "\n".join(
+        [
+            f"Stacks of 10 x 352 x 224, {w} workers of one thread; medians of {arguments.runs} runs in turn\n",
+            markdown_table(
+                [
+                    "source",
+                    "alone, stacks/s",
+                    "end to end, stacks/s",
+                    "alone, CPU ms a stack",
+                    "end to end, CPU ms a stack",
+                    "of it",
+                    f"{w} workers against 1",
+                    "s to start",
+                ],
+                rows,
+                2,
+            ),
+            "Where the time goes, milliseconds of processor time a stack, one process and one thread\n",
+            markdown_table(["stage", *parts], stage_rows, 1),
+            "Sizing\n",
+            markdown_table(
+                ["source", "stacks a core-hour", "MB a stack", "core-hours a million", "TB a million"], sizing, 2
+            ),
+            "What ends it\n",
+            markdown_table(["limit", "measured"], limits, 2),
+        ]
+    )
+    print(text)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "scale.md").write_text(text)
+    result = {"environment": environment(), "runs": raw, "stages_ms": parts, "limits": dict(limits)}
+    (arguments.out / "scale.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def stages_apart(job, samples=12):
+    """:func:`stages` in a process of its own, which it changes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(stages, (job, samples))
+
+
+if __name__ == "__main__":
+    main()
