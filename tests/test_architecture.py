@@ -27,8 +27,8 @@ def test_import_contracts():
 
 def test_the_public_door():
     assert focalsim.__all__ == [
-        "FocalsimError", "Location", "RenderedStacks", "Sample", "Scene", "ShardReader", "__version__", "load_profile", "render_stack",
-        "shard_paths",
+        "FocalsimError", "Location", "RenderedStacks", "Sample", "Scene", "ShardReader", "__version__", "load_profile",
+        "render_stack", "shard_paths",
     ]  # fmt: skip
     assert dir(focalsim) == sorted(focalsim.__all__)
     for name in focalsim.__all__:

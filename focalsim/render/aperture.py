@@ -37,7 +37,8 @@ def rim_radius(aperture: Aperture, angle: NDArray[np.floating]) -> NDArray[np.fl
     half = np.pi / aperture.blades
     from_corner = np.mod(angle - np.radians(aperture.rotation_deg), 2 * half)
     straight = np.cos(half) / np.cos(from_corner - half)
-    return (1 - aperture.curvature) * straight + aperture.curvature
+    radius: NDArray[np.floating] = (1 - aperture.curvature) * straight + aperture.curvature
+    return radius
 
 
 def _chords(aperture: Aperture, nodes_per_radius: int) -> tuple[NDArray[np.float64], ...]:
