@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from focalsim.color import srgb_to_linear
+from focalsim.color import linear_to_srgb, srgb_to_linear
 from focalsim.errors import ConfigError, FrameError, SourceError
 from focalsim.scene import Scene
 from focalsim.sources import FrameRequest, open_source
 from focalsim.sources.base import FileSource
+from focalsim.sources.survey import survey
 
 N, W, H = 3, 60, 48
 REQUEST = FrameRequest(width=24, height=16, near_m=0.1, far_m=1.0, focal_over_width=0.8)
@@ -142,3 +143,24 @@ def test_a_truncated_file(mat: Path) -> None:
 def test_depth_scale_is_refused(mat: Path) -> None:
     with pytest.raises(ConfigError, match="stores metres"):
         open_source(mat, depth_scale=1000)
+
+
+def test_real_frames_stored_as_the_labelled_set_stores_them(rgbd: Path, tmp_path: Path) -> None:
+    """Three frames of the set, read from single files and from a .mat file of the set's layout."""
+    folder = open_source(rgbd / "metric3d_nyu")
+    frames = [folder.load(n, REQUEST, np.random.default_rng(0)) for n in range(len(folder))]
+    images = np.stack([linear_to_srgb(frame.rgb_linear).transpose(2, 1, 0) for frame in frames])
+    depths = np.stack([np.where(frame.valid, frame.depth_m, 0).T for frame in frames])
+    source = opened(write(tmp_path / "nyu_depth_v2_labeled.mat", images=images, depths=depths))
+    inside = np.s_[16:-16, 16:-16]
+    for n, frame in enumerate(frames):
+        scene = load(source, n)
+        np.testing.assert_array_equal(scene.valid, frame.valid[inside])
+        np.testing.assert_array_equal(scene.depth_m[scene.valid], frame.depth_m[inside][scene.valid])
+        np.testing.assert_array_equal(scene.rgb_linear, frame.rgb_linear[inside])
+
+
+def test_depth_in_millimetres_is_told(tmp_path: Path) -> None:
+    images, depths = arrays()
+    source = opened(write(tmp_path / "nyu.mat", images=images, depths=1000 * depths))
+    assert "if these are millimetres" in survey(source, [REQUEST], max_holes=0.5).summary()
