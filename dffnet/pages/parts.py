@@ -16,6 +16,7 @@ from dffnet.records import Curve, RunRecord, as_number
 from focalsim.pages import image_url
 
 LARGER_IS_BETTER = ("delta_1", "delta_2", "delta_3", "psnr", "ssim")
+_FAULTS = ("non_finite", "non_positive")
 MEAN = {"per_image": "mean over images", "per_pixel": "mean over pixels"}
 
 
@@ -26,11 +27,12 @@ def section(title: str, *parts: str) -> str:
 
 
 def table(rows: Mapping[str, Mapping[str, object]], corner: str = "", best: Mapping[str, str] | None = None) -> str:
-    """A table with a line for each of ``rows`` (name -> values by column); columns that no row has do not occur.
+    """A table with a line for each of ``rows`` (name -> values by column); faults that none has do not occur.
 
     ``best`` (row -> column) marks one value of a row.
     """
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    columns = [c for c in columns if c not in _FAULTS or any(row.get(c) != 0 for row in rows.values())]
     if not columns:
         return ""
     head = "".join(f'<th scope="col">{html.escape(str(name))}</th>' for name in (corner, *columns))

@@ -80,6 +80,13 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
         assert picture.shape[1] > 4 * 260
         assert picture.std() > 10
 
+    page = run("report", out, "--eval", tmp_path / "eval", "--out", tmp_path / "page.html")
+    assert page.exit_code == 0, page.output
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<td>{report['model']['metres']['per_image']['mae']:.4g}</td>" in text
+    assert "dff-wild" in text
+    assert text.count("<img ") == 4  # every image once, be it the best and the first
+
     predicted = run("predict", out / "model.pt", photos, "--out", tmp_path / "depth")
     assert predicted.exit_code == 0, predicted.output
     depth, confidence = (np.load(tmp_path / "depth" / f"{n}.npy") for n in ("depth", "confidence"))
