@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 from focalsim.camera.effects import Aperture
 from focalsim.render.kernels import BASIS_SIZE, SUPPORT_PX, diameter_of, keys6, lens_basis, level_of
 from focalsim.render.layers import Layers
-from focalsim.render.visibility import lens_visibility
+from focalsim.render.visibility import NONE, PARTIAL, lens_visibility
 
 _RIM_POINTS = 4001  # of a rim of bent blades
-NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
-_UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
 _BAND = 64  # rows of output in one piece of work, at most
 _ENOUGH = 0.02  # a coverage below this says nothing of the colour
 
@@ -119,20 +117,14 @@ class ApertureScatter:
         self._table = (table.radius, table.start, table.weights)
 
     def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
-        """Render the slice focused at g/s into ``out`` (H, W, 4); its fourth channel becomes 0."""
+        """Render the slice focused at g/s into ``out``, an image as resample.planar gives it."""
         _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, out)
 
 
 def _seen(
     coverage: NDArray[np.float32], disparity_px: NDArray[np.float32], layers: Layers
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Index (H, W) of the samples and coefficients (n, 6) of those that a part of the lens sees."""
-    occluder = (layers.front_disparity_px, layers.front_coverage)
-    coefficients, partial = lens_visibility(disparity_px, coverage > 0, *occluder)
-    index = np.where((coverage > 0) & (coefficients[..., 0] > _UNSEEN), np.int32(WHOLE), np.int32(NONE))
-    partial &= index == WHOLE
-    index[partial] = PARTIAL + np.arange(np.count_nonzero(partial))
-    return index, coefficients[partial]
+    return lens_visibility(disparity_px, coverage > 0, layers.front_disparity_px, layers.front_coverage)
 
 
 _level_of: Any = njit(level_of)
@@ -198,5 +190,4 @@ def _blur(front, back, focus_q, table, out):
                 share = max(one - near[3], none) / far[3] if far[3] > enough else none
                 scale = one / max(near[3] + share * far[3], enough)
                 for c in range(3):
-                    out[y, x, c] = (near[c] + share * far[c]) * scale
-                out[y, x, 3] = none
+                    out[y, c, x] = (near[c] + share * far[c]) * scale

@@ -26,6 +26,8 @@ COARSE_LEVELS_PER_PX = 4  # and for every 1/4 px
 COARSE_FROM_PX = 16  # from here on, where that is as small a part of the blur
 SUPPORT_PX = 3  # half width of the interpolating kernel
 BASIS_SIZE = 6
+LARGEST_PX = 18.0  # the largest diameter that kernels are made for
+NARROW_PX, WIDE_PX = 4, 12  # eight neighbours' kernels of this radius share a window of 16 and of 32 pixels
 _RIM_FLOOR = 2e-3  # outer rows and columns below this share of a kernel's peak are cut
 
 
@@ -53,34 +55,37 @@ def lens_basis(u: NDArray[np.floating]) -> NDArray[np.floating]:
 class KernelTable:
     """Basis kernels of all blur levels, see :func:`level_of`.
 
-    Level l has 2 radius[l] + 1 rows of stride[l] floats (a multiple of 4, zeros at the right), basis after basis,
-    from weights[start[l]] on.
+    Only the rows dy >= 0 are kept: those above are the same, but for the sign of the two basis kernels odd in dy.
+
+    radius  (L,) pixels that the kernels of a level reach from their centre
+    narrow  (1 + L, 6, 1 + NARROW_PX, 2 NARROW_PX + 8): first a kernel of zeros, then each level's basis kernels (zeros
+            where they reach farther than NARROW_PX), their middle column at NARROW_PX, zeros around
+    wide    (1 + L, 6, 1 + WIDE_PX, 2 WIDE_PX + 8), the same with WIDE_PX
     """
 
-    radius: NDArray[np.int32]
-    stride: NDArray[np.int32]
-    start: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    radius: NDArray[np.int64]
+    narrow: NDArray[np.float32]
+    wide: NDArray[np.float32]
 
-    @property
-    def reach_px(self) -> int:
-        """Pixels that the largest kernel reaches from its centre."""
-        return int(self.radius[-1])
+    def reach_px(self, diameter_px: float) -> int:
+        """Pixels that a blur of this diameter reaches from its centre."""
+        if diameter_px > LARGEST_PX:
+            return int(np.ceil(diameter_px / 2)) + SUPPORT_PX
+        return int(self.radius[int(np.ceil(level_of(diameter_px)))])
 
 
 def kernel_table(max_diameter_px: float) -> KernelTable:
     """Kernels of every level up to ``max_diameter_px``; made once per process and size class."""
-    step = 2 * LEVELS_PER_PX
-    return _kernel_table(int(np.ceil(level_of(max_diameter_px) / step)) * step + 1)
+    step = 2.0  # pixels
+    return _kernel_table(int(level_of(min(np.ceil(max_diameter_px / step) * step, LARGEST_PX))) + 1)
 
 
 def level_of(diameter_px: Any) -> Any:
     """The level, not yet rounded, of a blur disc's diameter. Compiled for float32 too, hence the single precision."""
     level = diameter_px * np.float32(LEVELS_PER_PX)
     first_coarse = np.float32(COARSE_FROM_PX * LEVELS_PER_PX)
-    if level > first_coarse:
-        level = first_coarse + (level - first_coarse) * np.float32(COARSE_LEVELS_PER_PX / LEVELS_PER_PX)
-    return level
+    beyond = max(level - first_coarse, np.float32(0))
+    return min(level, first_coarse) + beyond * np.float32(COARSE_LEVELS_PER_PX / LEVELS_PER_PX)
 
 
 def diameter_of(level: int) -> float:
@@ -98,20 +103,20 @@ def _kernel_table(levels: int) -> KernelTable:
         # Cut the empty rim; what it held goes back in proportion, so that every kernel sums to exactly one.
         needed = np.abs(kernel).max(axis=0) >= _RIM_FLOOR * np.abs(kernel).max()
         middle = len(needed) // 2
-        radius = max(middle - int(needed.any(axis=0).argmax()), len(kernels[-1][0]) // 2)
-        cut = kernel[:, middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
+        r = max(middle - int(needed.any(axis=0).argmax()), len(kernels[-1][0]) // 2)
+        cut = kernel[:, middle - r : middle + r + 1, middle - r : middle + r + 1]
         kernels.append(cut / cut[0].sum())
-    size = np.array([kernel.shape[1] for kernel in kernels])
-    stride = -(-size // 4) * 4
-    rows = [
-        np.pad(kernel, [(0, 0), (0, 0), (0, s - n)]).ravel() for kernel, n, s in zip(kernels, size, stride, strict=True)
-    ]
-    return KernelTable(
-        radius=(size // 2).astype(np.int32),
-        stride=stride.astype(np.int32),
-        start=np.cumsum([0] + [len(row) for row in rows[:-1]]).astype(np.int64),
-        weights=np.concatenate(rows).astype(np.float32),
-    )
+    radius = np.array([kernel.shape[1] // 2 for kernel in kernels], np.int64)
+    return KernelTable(radius, _lower_rows(kernels, NARROW_PX), _lower_rows(kernels, WIDE_PX))
+
+
+def _lower_rows(kernels: list[NDArray[np.float64]], reach: int) -> NDArray[np.float32]:
+    rows = np.zeros((len(kernels) + 1, BASIS_SIZE, reach + 1, 2 * reach + 16), np.float32)
+    for level, kernel in enumerate(kernels):
+        r = kernel.shape[1] // 2
+        if r <= reach:
+            rows[level + 1, :, : r + 1, 8 + reach - r : 8 + reach + r + 1] = kernel[:, r:]
+    return rows
 
 
 def basis_kernels(diameter_px: float) -> NDArray[np.float64]:

@@ -8,14 +8,12 @@ output pixel's own footprint: the result is again the average over the pixel's a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
+
+from focalsim.render.simd import BYTES, LANES, address, fma, fma_each, load, store, zero
 
 LOBES = 4
 
@@ -109,65 +107,89 @@ def source_scale(source_size: tuple[int, int], output_size: tuple[int, int]) -> 
     return min(source_size[0] / output_size[0], source_size[1] / output_size[1])
 
 
+def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An image (H, 3, W') for a frame of ``shape`` (H, W): channels apart, rows padded to whole vectors."""
+    height, width = shape
+    return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
+
+
 def resample(image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32]) -> None:
-    """Resample ``image`` (H, W, 4), whose fourth channel is ignored, into ``out`` (h, w, 3); borders are replicated."""
+    """Resample ``image``, :func:`planar`, into ``out`` (h, w, 3); borders are replicated."""
     if x.identity and y.identity:
-        out[:] = image[..., :3]
-    else:
-        _resample(image, *x.weights(), *y.weights(), out)
+        out[:] = image[:, :, : x.n_in].transpose(0, 2, 1)
+        return
+    left, lanes = _by_lanes(*x.weights())
+    # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
+    pad = max(-int(left.min()), int(left.max()) + lanes.shape[1] + LANES - x.n_in, LANES)
+    rows = np.empty((get_num_threads(), 3, x.n_in + 2 * pad), np.float32)
+    lines = np.empty((get_num_threads(), 3, len(left) * LANES), np.float32)
+    first_y, weight_y = y.weights()
+    sources = np.empty((get_num_threads(), weight_y.shape[1]), np.int64)
+    _resample(image, x.n_in, left, lanes, first_y, weight_y, rows, lines, sources, out)
 
 
-def _emit_weighted_pixel(_typing: Any, pixel: Any, row: Any, i: Any, weights: Any, j: Any, taps: Any) -> Any:
-    """pixel[:4] = sum over t < taps of weights[j + t] * row[i + 4 t : i + 4 t + 4], in one vector register."""
+@njit(cache=True, nogil=True)
+def _by_lanes(first, weights):
+    """The same weights for 16 output pixels at a time that read from one place: first (g,), weights (g, taps, 16).
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        four = ir.VectorType(ir.FloatType(), 4)
-
-        def data(array: int) -> Any:
-            return context.make_array(signature.args[array])(context, builder, args[array]).data
-
-        def vector(pointer: Any) -> Any:
-            return builder.bitcast(pointer, four.as_pointer())
-
-        total = cgutils.alloca_once_value(builder, ir.Constant(four, [0.0] * 4))
-        with cgutils.for_range(builder, args[5]) as loop:
-            weight = builder.load(builder.gep(data(3), [builder.add(args[4], loop.index)]))
-            place = builder.add(args[2], builder.mul(loop.index, ir.Constant(loop.index.type, 4)))
-            light = builder.load(vector(builder.gep(data(1), [place])), align=4)
-            spread = ir.Constant(four, ir.Undefined)
-            for n in range(4):
-                spread = builder.insert_element(spread, weight, ir.Constant(ir.IntType(32), n))
-            builder.store(builder.fadd(builder.load(total), builder.fmul(light, spread)), total)
-        builder.store(builder.load(total), vector(data(0)), align=4)
-        return context.get_dummy_value()
-
-    return types.void(pixel, row, i, weights, j, taps), codegen
-
-
-_weighted_pixel: Any = intrinsic(_emit_weighted_pixel)
+    Output pixel ``lane`` finds pixel left + tap + lane in its lane of the sixteen read from left + tap on.
+    """
+    n, taps = weights.shape
+    groups = (n + LANES - 1) // LANES
+    left = np.empty(groups, np.int64)
+    latest = 0
+    for group in range(groups):
+        left[group] = first[LANES * group]
+        for j in range(LANES * group, min(LANES * (group + 1), n)):
+            left[group] = min(left[group], first[j] - j % LANES)
+        for j in range(LANES * group, min(LANES * (group + 1), n)):
+            latest = max(latest, first[j] - j % LANES - left[group])
+    spread = np.zeros((groups, taps + latest, LANES), np.float32)
+    for j in range(n):
+        late = first[j] - j % LANES - left[j // LANES]
+        for t in range(taps):
+            spread[j // LANES, late + t, j % LANES] = weights[j, t]
+    return left, spread
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _resample(image, first_x, weight_x, first_y, weight_y, out):
-    height, width, _ = image.shape
-    taps_x, taps_y = weight_x.shape[1], weight_y.shape[1]
-    weights_x = weight_x.reshape(-1)
-    lines = image.reshape(height, -1)
+def _resample(image, width, left, lanes, first_y, weight_y, rows, lines, sources, out):
+    height, _, stride = image.shape
+    taps = lanes.shape[1]
+    pad = (rows.shape[2] - width) // 2
+    n_out = out.shape[1]
     for y in prange(len(first_y)):
-        # One row, with replicated pixels on either side so that no tap has to be checked.
-        row = np.zeros((width + 2 * taps_x) * 4, np.float32)
-        middle = row[taps_x * 4 : (taps_x + width) * 4]
-        for t in range(taps_y):
-            weight = weight_y[y, t]
-            line = lines[min(max(first_y[y] + t, 0), height - 1)]
-            for i in range(width * 4):
-                middle[i] += weight * line[i]
-        for i in range(taps_x * 4):
-            row[i] = middle[i % 4]
-            row[(taps_x + width) * 4 + i] = middle[(width - 1) * 4 + i % 4]
-        pixel = np.empty(4, np.float32)
-        for j in range(len(first_x)):
-            place = min(max(first_x[j] + taps_x, 0), width + taps_x) * 4
-            _weighted_pixel(pixel, row, place, weights_x, j * taps_x, taps_x)
+        thread = get_thread_id()
+        row, line = rows[thread], lines[thread]
+        for t in range(weight_y.shape[1]):
+            sources[thread, t] = address(image) + 4 * 3 * stride * min(max(first_y[y] + t, 0), height - 1)
+        read, write = address(row), address(line)
+        next_row, next_line = 4 * row.shape[1], 4 * line.shape[1]
+        for i in range(0, 4 * stride, BYTES):
+            red, green, blue = zero(), zero(), zero()
+            for t in range(weight_y.shape[1]):
+                place, weight = sources[thread, t] + i, weight_y[y, t]
+                red = fma(red, load(place), weight)
+                green = fma(green, load(place + 4 * stride), weight)
+                blue = fma(blue, load(place + 8 * stride), weight)
+            store(read + 4 * pad + i, red)
+            store(read + 4 * pad + next_row + i, green)
+            store(read + 4 * pad + 2 * next_row + i, blue)
+        for c in range(3):
+            row[c, :pad] = row[c, pad]
+            row[c, pad + width :] = row[c, pad + width - 1]
+        for group in range(len(left)):
+            weights = address(lanes) + BYTES * taps * group
+            place = read + 4 * (left[group] + pad)
+            red, green, blue = zero(), zero(), zero()
+            for t in range(taps):
+                weight = load(weights + BYTES * t)
+                red = fma_each(red, weight, load(place + 4 * t))
+                green = fma_each(green, weight, load(place + next_row + 4 * t))
+                blue = fma_each(blue, weight, load(place + 2 * next_row + 4 * t))
+            store(write + BYTES * group, red)
+            store(write + next_line + BYTES * group, green)
+            store(write + 2 * next_line + BYTES * group, blue)
+        for j in range(n_out):
             for c in range(3):
-                out[y, j, c] = pixel[c]
+                out[y, j, c] = line[c, j]

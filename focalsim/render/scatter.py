@@ -3,205 +3,346 @@
 For a slice focused at s a sample of disparity q has the signed blur c = g/s - q (positive: behind the focus). Its
 kernel is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, where the lens is
 seen mirrored. All additions are made in a fixed order, so that the result does not depend on the number of threads.
+
+Eight neighbours share a window of the output that stays in registers while their kernels' rows are added, channel by
+channel; finished rows leave a ring of as many rows as the largest kernel has. Samples of a large blur are spread at a
+coarser level (samples.py) and join the rows of the finer one as these enter the ring.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import get_num_threads, get_thread_id, njit, prange, types  # type: ignore[attr-defined]
-from numba.extending import intrinsic
+from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from focalsim.render.kernels import KernelTable, level_of
+from focalsim.render.kernels import BASIS_SIZE, LARGEST_PX, NARROW_PX, WIDE_PX, kernel_table, level_of
+from focalsim.render.layers import Layers
+from focalsim.render.samples import MERGE_PX, PLANES, Samples
+from focalsim.render.simd import (
+    BYTES,
+    GROUP,
+    LANES,
+    add,
+    add_16,
+    add_32,
+    add_mirrored_16,
+    add_mirrored_32,
+    address,
+    fma,
+    load,
+    store,
+    subtract,
+    zero,
+)
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_visibility
 
 _BAND = 128  # rows of output in one piece of work, at most
-_UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
 _ENOUGH = 0.02  # a coverage below this says nothing of the colour
-_NONE, _WHOLE, _PARTIAL = 0, 1, 2
+_MARGIN = 16  # columns of a row of sums left of the first sample, for the widest window
+_ZEROS = 4 * GROUP  # bytes of zeros before a kernel's row
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """One sample a pixel; beyond the borders they are replicated.
-
-    light       (H, W, 4) float32: r, g, b times coverage, and coverage
-    disparity   (H, W) float32
-    visibility  (H, W, 6) float32, coefficients of kernels.lens_basis
-    kind        (H, W) uint8: 0 no sample, 1 seen by the whole lens, 2 by a part of it
-    """
-
-    light: NDArray[np.float32]
-    disparity: NDArray[np.float32]
-    visibility: NDArray[np.float32]
-    kind: NDArray[np.uint8]
-
-    @classmethod
-    def of_layer(
-        cls,
-        color: NDArray[np.float32],
-        coverage: NDArray[np.float32],
-        disparity: NDArray[np.float32],
-        visibility: NDArray[np.float32],
-        partial: NDArray[np.bool_],
-    ) -> Samples:
-        """Samples of colour (H, W, 3), coverage, disparity and partial (H, W), visibility (H, W, 6)."""
-        light = np.empty((*coverage.shape, 4), np.float32)
-        np.multiply(color, coverage[..., None], out=light[..., :3])
-        light[..., 3] = coverage
-        seen = (coverage > 0) & (visibility[..., 0] > _UNSEEN)
-        kind = np.where(seen, np.where(partial, _PARTIAL, _WHOLE), _NONE).astype(np.uint8)
-        return cls(light, disparity, visibility, kind)
+_Arrays = NDArray[Any]
 
 
 class Scatter:
-    """Blurs one scene for any focus; the working memory is shared by all slices."""
+    """Blurs one scene for any focus; the working memory is shared by all slices.
 
-    def __init__(self, front: Samples, back: Samples, table: KernelTable) -> None:
-        self._front, self._back = (
-            (layer.light.reshape(-1), layer.disparity, layer.visibility, layer.kind) for layer in (front, back)
+    ``largest_px`` is the largest blur (diameter) of any sample in any slice.
+    """
+
+    def __init__(self, layers: Layers, largest_px: float) -> None:
+        table = kernel_table(largest_px)
+        self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide)
+        occluder = (layers.front_disparity_px, layers.front_coverage)
+        front, back = (
+            Samples.of_layer(
+                color, coverage, q, *lens_visibility(q, coverage > 0, *occluder), table.reach_px(largest_px)
+            )
+            for color, coverage, q in (
+                (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
+                (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
+            )
         )
-        self._has_back = bool(back.kind.any())
-        self._table = (table.radius, table.stride, table.start, table.weights)
-        stride = 4 * (front.kind.shape[1] + 4 * table.reach_px + 4)
-        self._sums = np.empty((get_num_threads(), 2, (_BAND + 4 * table.reach_px) * stride), np.float32)
+        self._levels = [_Level(front, back)]
+        while largest_px > LARGEST_PX:
+            largest_px /= 2
+            self._levels.append(self._levels[-1].coarser(table.reach_px(largest_px)))
 
     def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
-        """Render the slice focused at g/s into ``out`` (H, W, 4); its fourth channel becomes 0.
+        """Render the slice focused at g/s into ``out``, an image as resample.planar gives it.
 
         Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
         """
-        focus_q = np.float32(focus_disparity_px)
-        _blur(self._front, self._back, self._has_back, focus_q, self._table, self._sums, out)
+        above = self._levels[1:] + [None]
+        for n, level, coarser in reversed(list(zip(range(len(above)), self._levels, above, strict=True))):
+            spans, sums = (_NO_SPANS, _NO_SUMS) if coarser is None else (coarser.spans, coarser.sums)
+            focus_q = np.float32(focus_disparity_px / 2**n)
+            _blur(
+                level.arrays,
+                spans,
+                focus_q,
+                n > 0,
+                self._table,
+                sums,
+                level.has_back,
+                level.work,
+                level.width,
+                level.sums,
+                out,
+            )
 
 
-def _emit_add_block(_typing: Any, target: Any, i: Any, weights: Any, j: Any, r: Any, g: Any, b: Any, a: Any) -> Any:
-    """target[i:i+16] += repeat(weights[j:j+4], 4) * tile([r, g, b, a], 4), without bounds checks: 4 taps of 4 channels.
+class _Level:
+    """One level of both layers and the memory to spread it; ``sums`` (2, H, 4, W) is what it leaves to the finer."""
 
-    Written in LLVM's own vector types because the compiler does not find this shuffle by itself.
-    """
+    def __init__(self, front: Samples, back: Samples, finest: bool = True) -> None:
+        self._layers = (front, back)
+        pockets, height, self.width, _ = front.span.shape
+        reach, threads = front.reach_px, get_num_threads()
+        self.arrays = tuple(
+            (s.light.reshape(pockets, height, -1), s.disparity, s.index, s.groups, s.span, s.pocket, s.visibility)
+            for s in self._layers
+        )
+        self.spans = (front.span, back.span)
+        self.has_back = bool(back.groups.any())
+        self.sums = np.empty((0, 0, 0, 0) if finest else (2, height, PLANES, self.width), np.float32)
+        self.work = (
+            np.empty((threads, 2, 2 * reach + 1, PLANES, front.index.shape[2] + 2 * LANES), np.float32),  # rings
+            np.zeros((threads, GROUP, 2, 2, 1 + WIDE_PX, 2 * LANES + GROUP), np.float32),  # kernels formed
+            np.empty((threads, 2, GROUP), np.int64),  # addresses of kernels
+            np.empty((threads, 2, 1 + reach), np.int64),  # addresses of rows of the ring
+            np.empty((threads, GROUP), np.int32),  # levels of kernels
+            np.empty((threads, self.width // 2 + 5), np.float32),  # a row of the coarser level
+        )
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        four, sixteen = ir.VectorType(ir.FloatType(), 4), ir.VectorType(ir.FloatType(), 16)
-        lanes = ir.VectorType(ir.IntType(32), 16)
-
-        def pointer(array: int, vector: Any) -> Any:
-            data = context.make_array(signature.args[array])(context, builder, args[array]).data
-            return builder.bitcast(builder.gep(data, [args[array + 1]]), vector.as_pointer())
-
-        def shuffle(vector: Any, mask: list[int]) -> Any:
-            return builder.shuffle_vector(vector, ir.Constant(four, ir.Undefined), ir.Constant(lanes, mask))
-
-        color = ir.Constant(four, ir.Undefined)
-        for n, channel in enumerate(args[4:]):
-            color = builder.insert_element(color, channel, ir.Constant(ir.IntType(32), n))
-        taps = builder.load(pointer(2, four), align=4)
-        product = builder.fmul(shuffle(taps, [n // 4 for n in range(16)]), shuffle(color, [n % 4 for n in range(16)]))
-        place = pointer(0, sixteen)
-        builder.store(builder.fadd(builder.load(place, align=4), product), place, align=4)
-        return context.get_dummy_value()
-
-    return types.void(target, i, weights, j, r, g, b, a), codegen
+    def coarser(self, reach: int) -> _Level:
+        front, back = (layer.coarser(reach) for layer in self._layers)
+        return _Level(front, back, finest=False)
 
 
-_add_block: Any = intrinsic(_emit_add_block)
+_NO_SUMS = np.empty((2, 0, 0, 0), np.float32)
+_NO_SPANS = (np.empty((0, 0, 0, 2), np.float32), np.empty((0, 0, 0, 2), np.float32))
 _level_of: Any = njit(level_of)
 
 
 @njit(cache=True, nogil=True)
-def _kernel_of(kernel, weights, start, size, sign, seen):
-    """kernel = sum of basis kernels by a sample's visibility; the odd ones take the sign of the blur."""
-    even, odd_x, odd_y = weights[start : start + size], weights[start + size :], weights[start + 2 * size :]
-    cross, astigmatic, radial = weights[start + 3 * size :], weights[start + 4 * size :], weights[start + 5 * size :]
+def _form_kernel(above, below, basis, reach, parts, seen, sign):
+    """Write a sample's kernel by its visibility, rows 0..-reach from ``above`` on and rows 0..reach from ``below`` on.
+
+    The odd basis kernels take the sign of the blur, and those odd in dy change it above the middle.
+    """
     a0, a1, a2, a3, a4, a5 = seen[0], sign * seen[1], sign * seen[2], seen[3], seen[4], seen[5]
-    for i in range(size):
-        kernel[i] = a0 * even[i] + a1 * odd_x[i] + a2 * odd_y[i] + a3 * cross[i] + a4 * astigmatic[i] + a5 * radial[i]
+    row_bytes = BYTES * parts + _ZEROS
+    level_bytes = row_bytes * (1 + (NARROW_PX if parts == 1 else WIDE_PX))
+    for row in range(reach + 1):
+        for part in range(parts):
+            move = row_bytes * row + BYTES * part
+            place = basis + move
+            even = fma(zero(), load(place), a0)
+            even = fma(even, load(place + level_bytes), a1)
+            even = fma(even, load(place + 4 * level_bytes), a4)
+            even = fma(even, load(place + 5 * level_bytes), a5)
+            odd = fma(fma(zero(), load(place + 2 * level_bytes), a2), load(place + 3 * level_bytes), a3)
+            store(above + move, subtract(even, odd))
+            store(below + move, add(even, odd))
 
 
 @njit(cache=True, nogil=True)
-def _add_kernel(sums, place, stride, weights, start, rows, blocks, red, green, blue, alpha):
-    """Add a sample's light through its kernel; the usual widths are written out, which halves the loop's own cost."""
-    for _ in range(rows):
-        if blocks == 2:
-            _add_block(sums, place, weights, start, red, green, blue, alpha)
-            _add_block(sums, place + 16, weights, start + 4, red, green, blue, alpha)
-        elif blocks == 3:
-            _add_block(sums, place, weights, start, red, green, blue, alpha)
-            _add_block(sums, place + 16, weights, start + 4, red, green, blue, alpha)
-            _add_block(sums, place + 32, weights, start + 8, red, green, blue, alpha)
-        else:
-            for b in range(blocks):
-                _add_block(sums, place + 16 * b, weights, start + 4 * b, red, green, blue, alpha)
-        place += stride
-        start += 4 * blocks
+def _add_large(ring, y, column, light, blur, seen, whole):
+    """Spread one sample whose blur is larger than any kernel made, at this level because its neighbours' is not."""
+    slots, _, width = ring.shape
+    radius = abs(blur) / 2
+    norm = 1 / (np.pi * (radius * radius + 1 / 12))  # of a disc with a linear rim one pixel wide
+    reach = min(int(radius + 1), slots // 2)
+    for dy in range(-reach, reach + 1):
+        row = ring[(y + dy) % slots]
+        for dx in range(max(-reach, -column), min(reach + 1, width - column)):
+            weight = norm * min(max(radius + 0.5 - np.sqrt(dx * dx + dy * dy), 0.0), 1.0)
+            if weight > 0:
+                if not whole:
+                    ux, uy = 2 * dx / blur, 2 * dy / blur
+                    weight *= (
+                        seen[0] + seen[1] * ux + seen[2] * uy
+                        + seen[3] * ux * uy + seen[4] * (ux * ux - uy * uy) + seen[5] * (ux * ux + uy * uy - 0.5)
+                    )  # fmt: skip
+                for c in range(PLANES):
+                    row[c, column + dx] += np.float32(weight) * light[c]
 
 
 @njit(cache=True, nogil=True)
-def _scatter_row(sums, stride, row, reach, samples, y, focus_q, table, kernel):
-    """Add all samples of row y, and their replicas beyond its ends, to the flat sums (rows of ``stride`` floats)."""
-    light, disparity, visibility, kinds = samples
-    radii, kernel_strides, starts, weights = table
-    width = disparity.shape[1]
-    for column in range(width + 2 * reach):
-        x = min(max(column - reach, 0), width - 1)
-        kind = kinds[y, x]
-        if kind == _NONE:
+def _is_wide(span, focus_q):
+    """Whether a coarser sample takes over: the blur of all that it holds is over MERGE_PX of the finer level."""
+    return max(focus_q - span[1], span[0] - focus_q) > np.float32(MERGE_PX / 2)
+
+
+@njit(cache=True, nogil=True)
+def _taken(p, y, x, focus_q, coarse, span, pocket, coarser_span):
+    """Whether a sample is spread at this level, neither at a finer one nor at a coarser one."""
+    if coarse and not _is_wide(span[p, y, x], focus_q):
+        return False
+    return coarser_span.size == 0 or not _is_wide(coarser_span[pocket[p, y, x], y // 2, x // 2], focus_q / 2)
+
+
+@njit(cache=True, nogil=True)
+def _scatter_row(
+    ring, y, first, last, p, source, samples, coarser_span, focus_q, coarse, width, table, formed, rows, places, levels
+):
+    """Add the samples of a pocket's row ``source`` at y to the rows [first, last) of sums that they reach."""
+    light, disparity, index, groups, span, pocket, visibility = samples
+    radii, narrow, wide = table
+    slots, _, padded = ring.shape
+    plane = 4 * padded
+    left = slots // 2
+    q, kinds, kinds_of_groups = disparity[p, source], index[p, source], groups[p, source]
+    top = len(radii) - 2
+    select = coarse or coarser_span.size > 0
+    row_light = address(light) + 4 * light.shape[2] * (p * light.shape[1] + source)
+    for dy in range(places.shape[1]):
+        places[0, dy] = address(ring) + (y - dy) % slots * PLANES * plane
+        places[1, dy] = address(ring) + (y + dy) % slots * PLANES * plane
+    scratch_bytes = (2 * BYTES + _ZEROS) * (1 + WIDE_PX)
+    for i in range(0, len(q), GROUP):
+        kind = kinds_of_groups[i // GROUP]
+        if kind == NONE:
             continue
-        blur = focus_q - disparity[y, x]
-        level = min(int(_level_of(abs(blur)) + np.float32(0.5)), len(radii) - 1)
-        radius = int(radii[level])
-        blocks = int(kernel_strides[level]) // 4
-        start = int(starts[level])
-        rows = 2 * radius + 1
-        place = (row - radius) * stride + 4 * (column + reach - radius)
-        source = 4 * (y * width + x)
-        red, green, blue, alpha = light[source], light[source + 1], light[source + 2], light[source + 3]
-        if kind == _WHOLE:
-            _add_kernel(sums, place, stride, weights, start, rows, blocks, red, green, blue, alpha)
+        highest = np.int32(0)
+        for k in range(GROUP):
+            level = np.int32(min(_level_of(abs(focus_q - q[i + k])) + np.float32(0.5), np.float32(top + 1)))
+            levels[k] = (level + np.int32(1)) * np.int32(kinds[i + k] != NONE)
+        if select:
+            for k in range(GROUP):
+                x = min(max(i + k - left, 0), width - 1)
+                if levels[k] > 0 and not _taken(p, source, x, focus_q, coarse, span, pocket, coarser_span):
+                    levels[k] = 0
+        for k in range(GROUP):
+            if levels[k] > top + 1:
+                if select:
+                    seen = visibility[max(kinds[i + k] - PARTIAL, 0)]
+                    whole = kinds[i + k] == WHOLE
+                    color = light[p, source, PLANES * (i + k) : PLANES * (i + k + 1)]
+                    _add_large(ring, y, _MARGIN + i + k, color, focus_q - q[i + k], seen, whole)
+                    levels[k] = 0
+                else:
+                    levels[k] = top + 1
+            highest = max(highest, levels[k])
+        reach = radii[highest]
+        if reach < 0 or y + reach < first or y - reach >= last:
+            continue
+        if reach <= NARROW_PX:
+            parts, limit, kernels = 1, NARROW_PX, address(narrow)
         else:
-            sign = np.float32(1.0) if blur > 0 else np.float32(-1.0)
-            _kernel_of(kernel, weights, start, rows * 4 * blocks, sign, visibility[y, x])
-            _add_kernel(sums, place, stride, kernel, 0, rows, blocks, red, green, blue, alpha)
+            parts, limit, kernels = 2, WIDE_PX, address(wide)
+        row_bytes = BYTES * parts + _ZEROS
+        for k in range(GROUP):
+            rows[0, k] = kernels + BASIS_SIZE * row_bytes * (1 + limit) * np.int64(levels[k]) + _ZEROS
+            rows[1, k] = rows[0, k]
+        if kind == PARTIAL:
+            for k in range(GROUP):
+                if kinds[i + k] >= PARTIAL and levels[k] > 0:
+                    sign = np.float32(1.0) if focus_q > q[i + k] else np.float32(-1.0)
+                    kernel = rows[0, k]
+                    rows[0, k] = address(formed) + scratch_bytes * (4 * k + 2 * (parts - 1)) + _ZEROS
+                    rows[1, k] = rows[0, k] + scratch_bytes
+                    seen = visibility[kinds[i + k] - PARTIAL]
+                    _form_kernel(rows[1, k], rows[0, k], kernel, reach, parts, seen, sign)
+        place = row_light + 4 * PLANES * i
+        column = 4 * (i + _MARGIN - limit)
+        for dy in range(reach + 1):
+            over, under = column + places[0, dy], column + places[1, dy]
+            move = row_bytes * dy
+            if kind < PARTIAL and parts == 1:
+                add_mirrored_16(over, under, plane, place, address(rows), move)
+            elif kind < PARTIAL:
+                add_mirrored_32(over, under, plane, place, address(rows), move)
+            elif parts == 1:
+                add_16(over, under, plane, place, address(rows), move)
+            else:
+                add_32(over, under, plane, place, address(rows), move)
+
+
+@njit(cache=True, nogil=True)
+def _begin_row(row, y, last, left, width, coarser, buffer):
+    """A new row (4, W') of sums: zeros, or what the coarser level (Hc, 4, Wc) has there.
+
+    Averages over two pixels become averages over one by the parabola or quartic that has them (average interpolation:
+    Donoho 1993; Harten 1989): half a difference of neighbours goes to one half and from the other.
+    """
+    row[:] = np.float32(0.0)
+    if coarser.size == 0 or y >= last:
+        return
+    near, far = np.float32(22 / 128), np.float32(3 / 128)
+    height, _, coarse_width = coarser.shape
+    middle = y // 2
+    side = np.float32(1.0) if y % 2 == 0 else np.float32(-1.0)
+    up, down = max(middle - 1, 0), min(middle + 1, height - 1)
+    up2, down2 = max(middle - 2, 0), min(middle + 2, height - 1)
+    for c in range(PLANES):
+        for i in range(coarse_width + 4):
+            x = min(max(i - 2, 0), coarse_width - 1)
+            slope = near * (coarser[up, c, x] - coarser[down, c, x]) - far * (coarser[up2, c, x] - coarser[down2, c, x])
+            buffer[i] = coarser[middle, c, x] + side * slope
+        for x in range(width):
+            i = x // 2 + 2
+            slope = near * (buffer[i - 1] - buffer[i + 1]) - far * (buffer[i - 2] - buffer[i + 2])
+            row[c, left + x] = buffer[i] + (slope if x % 2 == 0 else -slope)
+
+
+@njit(cache=True, nogil=True)
+def _finish_row(over, under, has_back, left, width, out):
+    """One row of colour (3, W) from its sums (4, W'), front and back."""
+    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
+    if has_back:
+        for x in range(width):
+            i = x + left
+            covered = over[3, i]
+            behind = under[3, i]
+            share = max(one - covered, none) / max(behind, enough) if behind > enough else none
+            scale = one / max(covered + share * behind, enough)
+            for c in range(3):
+                out[c, x] = (over[c, i] + share * under[c, i]) * scale
+    else:
+        for x in range(width):
+            scale = one / max(over[3, x + left], enough)
+            for c in range(3):
+                out[c, x] = over[c, x + left] * scale
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(front, back, has_back, focus_q, table, sums, out):
-    height, width, _ = out.shape
-    reach = table[0][-1]
-    stride = 4 * (width + 4 * reach + 4)
-    one, zero, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
+def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width, sums, out):
+    rings, formed, rows, places, levels, buffers = work
+    front, back = layers
+    front_span, back_span = spans
+    pockets, height = front[1].shape[:2]
+    slots = rings.shape[2]
+    reach = slots // 2
+    left = reach + _MARGIN
     bands = 2 * ((height + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
     for band in prange(bands):
         first, last = height * band // bands, height * (band + 1) // bands  # output rows [first, last)
-        size = (last - first + 4 * reach) * stride
-        over, under = sums[get_thread_id(), 0, :size], sums[get_thread_id(), 1, :size]
-        over[:] = zero
-        if has_back:
-            under[:] = zero
-        kernel = np.empty((2 * reach + 1) * (2 * reach + 4), np.float32)
+        thread = get_thread_id()
+        over, under = rings[thread, 0], rings[thread, 1]
+        memory = formed[thread], rows[thread], places[thread], levels[thread]
+        over[:] = np.float32(0.0)
+        under[:] = np.float32(0.0)
         # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
         for y in range(first - reach, last + reach):
-            row = y - first + 2 * reach
             source = min(max(y, 0), height - 1)
-            _scatter_row(over, stride, row, reach, front, source, focus_q, table, kernel)
+            new = (y + reach) % slots
+            _begin_row(over[new], y + reach, last, left, width, coarser[0], buffers[thread])
+            for p in range(pockets):
+                _scatter_row(over, y, first, last, p, source, front, front_span, focus_q, coarse, width, table, *memory)
             if has_back:
-                _scatter_row(under, stride, row, reach, back, source, focus_q, table, kernel)
-        for y in range(first, last):
-            place = (y - first + 2 * reach) * stride + 8 * reach
-            for x in range(width):
-                i = place + 4 * x
-                share = zero
-                covered = over[i + 3]
-                if has_back and under[i + 3] > enough:
-                    share = max(one - covered, zero) / under[i + 3]
-                    covered += share * under[i + 3]
-                scale = one / max(covered, enough)
-                for c in range(3):
-                    value = over[i + c]
-                    if has_back:
-                        value += share * under[i + c]
-                    out[y, x, c] = value * scale
-                out[y, x, 3] = zero
+                _begin_row(under[new], y + reach, last, left, width, coarser[1], buffers[thread])
+                for p in range(pockets):
+                    _scatter_row(
+                        under, y, first, last, p, source, back, back_span, focus_q, coarse, width, table, *memory
+                    )
+            done = y - reach
+            if done >= first and coarse:
+                sums[0, done] = over[done % slots, :, left : left + width]
+                sums[1, done] = under[done % slots, :, left : left + width]
+            elif done >= first:
+                _finish_row(over[done % slots], under[done % slots], has_back, left, width, out[done])

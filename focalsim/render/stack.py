@@ -13,11 +13,9 @@ from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
 from focalsim.render.aperture import ApertureScatter
-from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
-from focalsim.render.resample import AxisMap, breathing_map, resample, source_scale
-from focalsim.render.scatter import Samples, Scatter
-from focalsim.render.visibility import lens_visibility
+from focalsim.render.resample import AxisMap, breathing_map, planar, resample, source_scale
+from focalsim.render.scatter import Scatter
 
 _ASPECT_TOLERANCE = 0.01
 _ALL = slice(0, 3)  # red, green and blue
@@ -104,7 +102,7 @@ def render_stack(
     scale = source_scale(source_size, size)
     gain = float(blur_gain_px_m(focal_length_m, f_number, v_ref, size[0], sensor_width_m)) * scale
     scene = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus, aperture)
-    blurred = np.empty((*depth.shape, 4), np.float32)
+    blurred = planar(depth.shape)
     stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
     for n, s in enumerate(focus):
         scene.blur(gain / s, blurred)
@@ -140,7 +138,9 @@ def warp_frame(
     rows, inside_y = y.nearest()
     pick = np.ix_(rows, columns)
     sharp = np.empty((output_size[1], output_size[0], 3), np.float32)
-    resample(np.pad(rgb_linear, [(0, 0), (0, 0), (0, 1)]), x, y, sharp)
+    image = planar(depth_m.shape)
+    image[..., : depth_m.shape[1]] = rgb_linear.transpose(0, 2, 1)
+    resample(image, x, y, sharp)
     return sharp, depth_m[pick], valid[pick] & inside_y[:, None] & inside_x[None, :]
 
 
@@ -187,16 +187,7 @@ def _prepare(
     largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
     if aperture is not None:
         return ApertureScatter(layers, aperture, largest)
-    table = kernel_table(largest + 1.0 / LEVELS_PER_PX)
-    occluder = (layers.front_disparity_px, layers.front_coverage)
-    samples = []
-    for color, coverage, q in (
-        (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
-        (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
-    ):
-        visibility, partial = lens_visibility(q, coverage > 0, *occluder)
-        samples.append(Samples.of_layer(color, coverage, q, visibility, partial))
-    return Scatter(samples[0], samples[1], table)
+    return Scatter(layers, largest)
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from focalsim.render.kernels import lens_basis
 from focalsim.render.layers import EDGE_PX
 
+NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
+_UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
+
 
 def lens_points() -> NDArray[np.float64]:
     """37 points (37, 2) that share the unit disc evenly: the centre and rings of 6, 12 and 18."""
@@ -35,74 +38,73 @@ def lens_visibility(
     present: NDArray[np.bool_],
     front_disparity_px: NDArray[np.float32],
     front_coverage: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Visibility (H, W, 6) of the samples ``present`` (H, W) as lens_basis coefficients, and where it is not all.
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """What the lens sees of the samples ``present`` (H, W): index (H, W) and coefficients (n, 6) of lens_basis.
 
+    index is NONE where no sample is or none of it is seen, WHOLE where all of the lens sees it, else PARTIAL + n.
     ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them.
     """
     points = lens_points()
     fit = np.linalg.pinv(lens_basis(points)).astype(np.float32)  # (6, 37)
-    coefficients = np.zeros((*disparity_px.shape, 6), np.float32)
-    coefficients[..., 0] = 1.0
-    partial = np.zeros(disparity_px.shape, np.bool_)
+    index = present.astype(np.int32) * WHOLE
     if not present.any():
-        return coefficients, partial
+        return index, np.empty((0, 6), np.float32)
     reach = int(np.ceil((front_disparity_px.max() - disparity_px[present].min()) / 2)) + 1
     nearest = cv2.dilate(front_disparity_px, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    todo = np.flatnonzero(present & (nearest - disparity_px > EDGE_PX))
+    coefficients = np.empty((len(todo), 6), np.float32)
     _visibility(
+        todo,
         disparity_px,
-        present & (nearest - disparity_px > EDGE_PX),
         nearest,
         front_disparity_px,
         front_coverage,
         np.ascontiguousarray(points[:, 0] / 2, dtype=np.float32),
         np.ascontiguousarray(points[:, 1] / 2, dtype=np.float32),
         fit,
+        index,
         coefficients,
-        partial,
     )
-    return coefficients, partial
+    return index, coefficients
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _visibility(q, todo, nearest, f_q, f_cov, ux, uy, fit, coefficients, partial):
+def _visibility(todo, q, nearest, f_q, f_cov, ux, uy, fit, index, coefficients):
     height, width = q.shape
     n = len(ux)
     one = np.float32(1.0)
     zero = np.float32(0.0)
-    for y in prange(height):
-        seen = np.empty(n, np.float32)
-        for x in range(width):
-            if not todo[y, x]:
-                continue
-            own = q[y, x]
-            reach = int((nearest[y, x] - own) / 2 + 1.5)
-            seen[:] = one
-            blocked = False
-            for yy in range(max(y - reach, 0), min(y + reach + 1, height)):
-                for xx in range(max(x - reach, 0), min(x + reach + 1, width)):
-                    gap = f_q[yy, xx] - own
-                    if gap <= EDGE_PX:
-                        continue
-                    dx = np.float32(xx - x)
-                    dy = np.float32(yy - y)
-                    if dx * dx + dy * dy > (gap / 2 + 1.42) ** 2:
-                        continue
-                    blocked = True
-                    coverage = f_cov[yy, xx]
-                    for m in range(n):
-                        tent_x = max(one - abs(dx - ux[m] * gap), zero)
-                        tent_y = max(one - abs(dy - uy[m] * gap), zero)
-                        seen[m] -= coverage * tent_x * tent_y
-            if not blocked:
-                continue
-            for m in range(n):
-                seen[m] = max(seen[m], zero)
-                if seen[m] < np.float32(0.97):
-                    partial[y, x] = True
-            if partial[y, x]:
-                for k in range(6):
-                    value = zero
-                    for m in range(n):
-                        value += fit[k, m] * seen[m]
-                    coefficients[y, x, k] = value
+    for i in prange(len(todo)):
+        y, x = todo[i] // width, todo[i] % width
+        seen = np.ones(n, np.float32)
+        own = q[y, x]
+        reach = int((nearest[y, x] - own) / 2 + 1.5)
+        blocked = False
+        for yy in range(max(y - reach, 0), min(y + reach + 1, height)):
+            for xx in range(max(x - reach, 0), min(x + reach + 1, width)):
+                gap = f_q[yy, xx] - own
+                if gap <= EDGE_PX:
+                    continue
+                dx = np.float32(xx - x)
+                dy = np.float32(yy - y)
+                if dx * dx + dy * dy > (gap / 2 + 1.42) ** 2:
+                    continue
+                blocked = True
+                coverage = f_cov[yy, xx]
+                for m in range(n):
+                    tent_x = max(one - abs(dx - ux[m] * gap), zero)
+                    tent_y = max(one - abs(dy - uy[m] * gap), zero)
+                    seen[m] -= coverage * tent_x * tent_y
+        if not blocked:
+            continue
+        partial = False
+        for m in range(n):
+            seen[m] = max(seen[m], zero)
+            partial |= seen[m] < np.float32(0.97)
+        if partial:
+            for k in range(6):
+                value = zero
+                for m in range(n):
+                    value += fit[k, m] * seen[m]
+                coefficients[i, k] = value
+            index[y, x] = PARTIAL + i if coefficients[i, 0] > _UNSEEN else NONE

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from focalsim.render import reference
-from focalsim.render.kernels import diameter_of, kernel_table, keys6, lens_basis, level_of
-from focalsim.render.layers import split_layers
-from focalsim.render.resample import AxisMap
-from focalsim.render.scatter import Samples, Scatter
-from focalsim.render.visibility import lens_points, lens_visibility
+from focalsim.render import reference, scatter
+from focalsim.render.kernels import NARROW_PX, WIDE_PX, diameter_of, kernel_table, keys6, lens_basis, level_of
+from focalsim.render.layers import Layers, split_layers
+from focalsim.render.resample import AxisMap, planar
+from focalsim.render.scatter import Scatter
+from focalsim.render.simd import GROUP
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility
 
 
 def sunflower(n):
@@ -23,18 +24,11 @@ def psnr(a, b):
     return -10 * np.log10(np.mean((np.asarray(a, float) - b) ** 2))
 
 
-def fast(layers, focus_q):
-    table = kernel_table(10.0)
-    samples = []
-    for color, coverage, q in (
-        (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
-        (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
-    ):
-        seen, partial = lens_visibility(q, coverage > 0, layers.front_disparity_px, layers.front_coverage)
-        samples.append(Samples.of_layer(color, coverage, q, seen, partial))
-    slice_ = np.empty((*layers.front_coverage.shape, 4), np.float32)
-    Scatter(samples[0], samples[1], table).blur(focus_q, slice_)
-    return slice_[..., :3]
+def fast(layers, focus_q, largest_px=10.0):
+    height, width = layers.front_coverage.shape
+    image = planar((height, width))
+    Scatter(layers, largest_px).blur(focus_q, image)
+    return image[..., :width].transpose(0, 2, 1)
 
 
 def scene(edges):
@@ -58,25 +52,62 @@ def test_fast_path_agrees_with_the_reference(edges, decibel, focus_q):
     assert psnr(fast(layers, focus_q), slow) > decibel
 
 
+def whole_kernel(table, level, k):
+    """Basis kernel k of a level from the lower half that the wide table keeps."""
+    lower = table.wide[level + 1, k].astype(float)
+    upper = lower[:0:-1] * (-1 if k in (2, 3) else 1)
+    return np.concatenate([upper, lower])
+
+
 def test_every_kernel_sums_to_one_and_the_other_basis_kernels_to_zero():
-    table = kernel_table(8.0)
+    table = kernel_table(18.0)
     for level in range(0, len(table.radius), 7):
-        size = (2 * table.radius[level] + 1) * table.stride[level]
         for k in range(6):
-            start = table.start[level] + k * size
-            total = float(table.weights[start : start + size].sum(dtype=float))
+            total = whole_kernel(table, level, k).sum()
             assert total == pytest.approx(1.0 if k == 0 else 0.0, abs=2e-3 if k else 1e-6)
 
 
-@pytest.mark.parametrize("diameter", [1.0, 2.5, 7.5])
+def test_narrow_and_wide_kernels_are_the_same():
+    table = kernel_table(18.0)
+    narrow = table.radius <= NARROW_PX
+    assert 40 < narrow.sum() < len(narrow)
+    shift = WIDE_PX - NARROW_PX
+    columns = table.narrow.shape[3] - 8
+    np.testing.assert_array_equal(
+        table.narrow[1:][narrow][..., 8:],
+        table.wide[1:][narrow][:, :, : NARROW_PX + 1, 8 + shift : 8 + shift + columns],
+    )
+
+
+@pytest.mark.parametrize("diameter", [1.0, 2.5, 7.5, 15.0])
 def test_kernels_have_the_disc_s_second_moment(diameter):
-    table = kernel_table(8.0)
-    level = int(level_of(diameter))
-    n, stride = 2 * table.radius[level] + 1, table.stride[level]
-    kernel = table.weights[table.start[level] :][: n * stride].reshape(n, stride)[:, :n]
-    taps = np.arange(n) - n // 2
-    assert float((kernel * taps**2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
-    assert float((kernel * taps[:, None] ** 2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
+    kernel = whole_kernel(kernel_table(16.0), int(level_of(diameter)), 0)
+    dy, dx = np.arange(len(kernel)) - WIDE_PX, np.arange(kernel.shape[1]) - WIDE_PX - GROUP
+    assert float((kernel * dx**2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
+    assert float((kernel * dy[:, None] ** 2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
+
+
+# The coarser levels see the scene through averages of 2 x 2 and more pixels, each spread by a disc of 8 px or more.
+@pytest.mark.parametrize(("edges", "decibel"), [(False, 55.0), (True, 45.0)])
+def test_coarser_levels_make_the_same_light_as_kernels_of_full_size(edges, decibel, monkeypatch):
+    rgb, q = (np.kron(a, np.ones((4, 4) + (1,) * (a.ndim - 2), np.float32)) for a in scene(edges))
+    layers = split_layers(rgb, q)
+    levels = fast(layers, 18.0, 17.5)  # no coarser level
+    monkeypatch.setattr(scatter, "LARGEST_PX", 16.0)
+    coarse = fast(layers, 18.0, 17.5)
+    assert psnr(coarse, levels) > decibel
+    assert np.abs(coarse - levels).max() > 0  # it did take another way
+
+
+@pytest.mark.parametrize("blur", [-60.0, -80.0])
+def test_a_speck_before_a_sharp_wall_is_spread_though_no_coarse_pixel_can_take_it(blur):
+    """Its neighbours are in focus: it is alone at its level with a disc larger than any kernel made."""
+    rgb, q = np.zeros((121, 121, 3), np.float32), np.zeros((121, 121), np.float32)
+    rgb[60, 60], q[60, 60] = 1.0, -blur
+    light = fast(Layers(rgb, np.ones_like(q), q, 0 * rgb, 0 * q, 0 * q), 0.0, abs(blur))[..., 0].astype(float)
+    offset = np.arange(121) - 60
+    assert light.sum() == pytest.approx(1.0, rel=0.1)
+    assert (light * offset**2).sum() / light.sum() == pytest.approx(blur**2 / 16, rel=0.05)
 
 
 def test_interpolating_kernel_reproduces_cubics():
@@ -97,13 +128,14 @@ def test_an_edge_hides_half_the_lens_from_a_point_right_behind_it():
     q = np.full((21, 41), 1.0, np.float32)
     front = q.copy()
     front[:, :20] = 9.0
-    seen, partial = lens_visibility(q, np.ones(q.shape, bool), front, np.ones_like(q))
-    assert partial[10, 20]
-    assert seen[10, 20, 0] == pytest.approx(0.5, abs=0.1)
-    assert seen[10, 20, 1] > 0.5  # seen from the lens' right, where nothing stands
-    assert abs(seen[10, 20, 2]) < 0.05
-    assert seen[10, 10, 0] == pytest.approx(0.0, abs=0.02)  # deep behind
-    assert not partial[10, 30]  # far beside
+    index, coefficients = lens_visibility(q, np.ones(q.shape, bool), front, np.ones_like(q))
+    assert index[10, 20] >= PARTIAL
+    seen = coefficients[index[10, 20] - PARTIAL]
+    assert seen[0] == pytest.approx(0.5, abs=0.1)
+    assert seen[1] > 0.5  # seen from the lens' right, where nothing stands
+    assert abs(seen[2]) < 0.05
+    assert index[10, 10] == NONE  # deep behind
+    assert index[10, 30] == WHOLE  # far beside
 
 
 def test_unmixing_keeps_the_compositing_equation():

@@ -1,0 +1,190 @@
+"""Samples of a layer, one a pixel, and their coarser levels for large blur.
+
+Every level holds the samples of the one before, four pixels in one. Where a depth edge runs through the four, they go
+into two pockets, so that no sample mixes two surfaces. A slice takes each sample from the coarsest level at which its
+blur is still wide (over MERGE_PX pixels of the level below), so that the cost of a pixel does not grow with its blur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from focalsim.render.kernels import BASIS_SIZE
+from focalsim.render.simd import GROUP
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE
+
+MERGE_PX = 16.0
+PLANES = 4  # red, green, blue, coverage
+_SURFACE_PX = 1.0  # disparities that differ by less are one surface's
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One level of a layer: P pockets of H x W pixels, of which columns reach_px... are the frame's.
+
+    To the left and right the frame is replicated ``reach_px`` columns far, and filled up to whole groups of eight.
+
+    light       (P, H, W', 4) float32: r, g, b times coverage, and coverage
+    disparity   (P, H, W') float32, pixels of this level
+    index       (P, H, W') int32: NONE, WHOLE or PARTIAL + row of visibility
+    groups      (P, H, W' / 8) uint8: NONE, WHOLE or PARTIAL, whatever the most of the eight samples is
+    span        (P, H, W, 2) float32: lowest and highest disparity of all that a sample holds
+    pocket      (P, H, W) uint8: the pocket of the next level that holds a sample
+    visibility  (n, 6) float32, coefficients of kernels.lens_basis
+    """
+
+    light: NDArray[np.float32]
+    disparity: NDArray[np.float32]
+    index: NDArray[np.int32]
+    groups: NDArray[np.uint8]
+    span: NDArray[np.float32]
+    pocket: NDArray[np.uint8]
+    visibility: NDArray[np.float32]
+    reach_px: int
+
+    @classmethod
+    def empty(cls, pockets: int, height: int, width: int, seen: int, reach_px: int) -> Samples:
+        """Room for the samples, ``seen`` of which have a visibility of their own."""
+        padded = -(-(width + 2 * reach_px) // GROUP) * GROUP
+        return cls(
+            light=np.zeros((pockets, height, padded, PLANES), np.float32),
+            disparity=np.zeros((pockets, height, padded), np.float32),
+            index=np.zeros((pockets, height, padded), np.int32),
+            groups=np.empty((pockets, height, padded // GROUP), np.uint8),
+            span=np.empty((pockets, height, width, 2), np.float32),
+            pocket=np.empty((pockets, height, width), np.uint8),
+            visibility=np.empty((seen, BASIS_SIZE), np.float32),
+            reach_px=reach_px,
+        )
+
+    @classmethod
+    def of_layer(
+        cls,
+        color: NDArray[np.float32],
+        coverage: NDArray[np.float32],
+        disparity: NDArray[np.float32],
+        index: NDArray[np.int32],
+        visibility: NDArray[np.float32],
+        reach_px: int,
+    ) -> Samples:
+        """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 6)."""
+        samples = cls.empty(1, coverage.shape[0], coverage.shape[1], len(visibility), reach_px)
+        samples.visibility[:] = visibility
+        _take(
+            color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.span, reach_px
+        )
+        _replicate(samples.light, samples.disparity, samples.index, samples.groups, coverage.shape[1], reach_px)
+        return samples
+
+    def coarser(self, reach_px: int) -> Samples:
+        """The next level; fills this one's ``pocket``."""
+        _, height, width, _ = self.span.shape
+        height, width = (height + 1) // 2, (width + 1) // 2
+        seen = min(int(np.count_nonzero(self.index >= PARTIAL)), 2 * height * width)
+        samples = Samples.empty(2, height, width, seen, reach_px)
+        _merge(self._arrays(), self.pocket, self.reach_px, samples._arrays(), reach_px)
+        _replicate(samples.light, samples.disparity, samples.index, samples.groups, width, reach_px)
+        return samples
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.light, self.disparity, self.index, self.span, self.visibility
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _take(color, coverage, disparity, index, light, q, kinds, span, reach):
+    height, width = coverage.shape
+    for y in prange(height):
+        for x in range(width):
+            for c in range(3):
+                light[0, y, reach + x, c] = color[y, x, c] * coverage[y, x]
+            light[0, y, reach + x, 3] = coverage[y, x]
+            q[0, y, reach + x] = disparity[y, x]
+            kinds[0, y, reach + x] = index[y, x]
+            span[0, y, x, :] = disparity[y, x]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _replicate(light, q, index, groups, width, reach):
+    pockets, height, padded = q.shape
+    for line in prange(pockets * height):
+        p, y = line // height, line % height
+        for i in range(padded):
+            x = min(max(i, reach), reach + width - 1)
+            if i != x and i < width + 2 * reach:
+                light[p, y, i] = light[p, y, x]
+                q[p, y, i] = q[p, y, x]
+                index[p, y, i] = index[p, y, x]
+        for group in range(padded // GROUP):
+            groups[p, y, group] = min(index[p, y, GROUP * group : GROUP * (group + 1)].max(), PARTIAL)
+
+
+@njit(cache=True, nogil=True)
+def _merge(fine, pocket, fine_reach, coarse, reach):
+    """Four pixels in one. Their samples, by disparity, are parted at the widest gap between two surfaces."""
+    light, disparity, index, span, visibility = fine
+    sum_light, mean_disparity, whole_index, whole_span, mean_visibility = coarse
+    pockets, height, width, _ = span.shape
+    seen = 0
+    q = np.empty(4 * pockets, np.float32)
+    weights = np.empty(2, np.float32)
+    partial = np.empty(2, np.bool_)
+    sums = np.empty((2, mean_visibility.shape[1]), np.float32)
+    for top in range(0, height, 2):
+        for left in range(0, width, 2):
+            n = 0
+            for p in range(pockets):
+                for y in range(top, min(top + 2, height)):
+                    for x in range(left, min(left + 2, width)):
+                        if index[p, y, fine_reach + x] != NONE:
+                            q[n] = disparity[p, y, fine_reach + x]
+                            n += 1
+            if n == 0:
+                continue
+            q[:n].sort()
+            gap, split = np.float32(_SURFACE_PX), np.float32(np.inf)
+            for i in range(1, n):
+                if q[i] - q[i - 1] > gap:
+                    gap, split = q[i] - q[i - 1], q[i]
+            weights[:] = 0.0
+            partial[:] = False
+            sums[:] = 0.0
+            ty, tx = top // 2, left // 2
+            for p in range(pockets):
+                for dy in range(2):
+                    for dx in range(2):
+                        # Beyond an odd border the frame is replicated.
+                        y, x = min(top + dy, height - 1), min(left + dx, width - 1)
+                        i = fine_reach + x
+                        kind = index[p, y, i]
+                        if kind == NONE:
+                            continue
+                        to = 1 if disparity[p, y, i] >= split else 0
+                        pocket[p, y, x] = to
+                        low, high = span[p, y, x] / 2
+                        if whole_index[to, ty, reach + tx] == NONE:
+                            whole_index[to, ty, reach + tx] = WHOLE
+                            whole_span[to, ty, tx, 0], whole_span[to, ty, tx, 1] = low, high
+                        whole_span[to, ty, tx, 0] = min(whole_span[to, ty, tx, 0], low)
+                        whole_span[to, ty, tx, 1] = max(whole_span[to, ty, tx, 1], high)
+                        covered = light[p, y, i, 3]
+                        weights[to] += covered
+                        for c in range(4):
+                            sum_light[to, ty, reach + tx, c] += light[p, y, i, c] / 4
+                        mean_disparity[to, ty, reach + tx] += covered * disparity[p, y, i] / 2
+                        if kind == WHOLE:
+                            sums[to, 0] += covered
+                        else:
+                            partial[to] = True
+                            sums[to] += covered * visibility[kind - PARTIAL]
+            for to in range(2):
+                if weights[to] > 0.0:
+                    mean_disparity[to, ty, reach + tx] /= weights[to]
+                    if partial[to]:
+                        mean_visibility[seen] = sums[to] / weights[to]
+                        whole_index[to, ty, reach + tx] = PARTIAL + seen
+                        seen += 1
