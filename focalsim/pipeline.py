@@ -70,6 +70,8 @@ def render_bundle(
     """
     from tqdm import tqdm
 
+    from focalsim.progress import progress_bar
+
     folder = location(out)
     planned = Manifest(
         config=job.config,
@@ -93,8 +95,7 @@ def render_bundle(
         total = sum(shard.samples for shard in manifest.shards)
         with (
             announced(folder) if scheduler or isinstance(folder, RemotePath) else nullcontext("") as token,
-            # disable=None: shown on a terminal only.
-            tqdm(total=total, initial=total - len(indices), unit="sample", disable=None if progress else True) as bar,
+            progress_bar(total=total, initial=total - len(indices), unit="sample", show=progress) as bar,
         ):
 
             def wrote(depth_scales: Sequence[float]) -> None:

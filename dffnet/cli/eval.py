@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -44,9 +45,13 @@ def command(
 
     predictor = Predictor(checkpoint)
     stacks = open_stacks(predictor, shards, align)
+    started = time.monotonic()
     evaluation = evaluate(predictor, stacks, workers=default_workers() if workers is None else workers)
     for name in evaluation.skipped:
         tell(f"{name}: no valid depth, skipped")
+    seconds, count = time.monotonic() - started, len(evaluation.images)
+    where = f", results in {out}" if out is not None else ""
+    tell(f"{count} images measured: {seconds:.1f} s, {count / max(seconds, 1e-9):.2f} images/s{where}")
     text = report.as_json(evaluation, str(checkpoint))
     if out is not None:
         files = {

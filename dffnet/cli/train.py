@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,12 +92,17 @@ def command(
     rendered = open_rendered(render, config.seed) if render else None
     if rendered is not None and rendered.summary:
         tell(rendered.summary)
+    started = time.monotonic()
     result = train(
         rendered or shards, out, config, workers=workers, devices=devices, max_time_s=max_time, resume=resume
     )
     if not is_main_process():
         return
     held_out = f"{result.val_samples} held out" if result.val_samples else "none held out: no validation"
-    tell(f"{result.train_samples} training stacks, {held_out}")
+    seconds = time.monotonic() - started
+    tell(
+        f"{result.train_samples} training stacks, {held_out}: {seconds:.1f} s, "
+        f"{result.model.stat().st_size / 1e6:.1f} MB in {out}"
+    )
     error = f"  val MAE {result.val_mae:.4g} {config.unit}" if result.val_samples else ""
     click.echo(f"{result.model}  {result.epochs} epochs, {result.steps} steps{error}")

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from dffnet.data.alignment import displacements_px
 from dffnet.data.batch import Batch
@@ -21,6 +20,7 @@ from dffnet.engine.summary import average_of, by_depth, by_phone, depth_bins
 from dffnet.metrics import average, depth_measures, pixel_measures, psnr, risk_coverage, ssim
 from dffnet.units import UNITS, from_metres
 from focalsim.errors import ShardError
+from focalsim.progress import progress_bar
 
 Measures = dict[str, float]
 
@@ -66,7 +66,7 @@ def evaluate(predictor: Predictor, stacks: ShardStacks, *, workers: int = 0) -> 
     guesses: list[dict[str, Measures]] = []
     skipped: list[str] = []
     loader = DataLoader(stacks, batch_size=None, num_workers=workers)
-    for index, stack in enumerate(tqdm(loader, total=len(stacks), unit="stack", disable=None)):
+    for index, stack in enumerate(progress_bar(loader, total=len(stacks), unit="stack", desc="measure")):
         name = stacks.name(index)
         truth_m, valid = stacks.truth(index)
         if not valid.any():

@@ -6,7 +6,8 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
-from tqdm import tqdm
+
+from focalsim.progress import progress_bar
 
 _SHOWN = ("train_loss", "val_mae")
 
@@ -19,8 +20,9 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Open the bar, on the first process."""
-        disable = None if trainer.is_global_zero else True  # None: quiet unless on a terminal
-        self._bar = tqdm(total=self._steps, initial=trainer.global_step, unit="step", disable=disable)
+        self._bar = progress_bar(
+            total=self._steps, initial=trainer.global_step, unit="step", show=trainer.is_global_zero
+        )
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
         """Move it on."""

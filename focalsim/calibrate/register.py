@@ -118,10 +118,10 @@ def _read_each(
     paths: Sequence[Path], measure: Callable[[NDArray[np.uint8]], _T | None], failed: dict[str, str]
 ) -> list[_T | None]:
     """``measure`` of every photo in grey, as stored; one at a time, since fifty large photos fill the memory."""
-    from tqdm import tqdm
+    from focalsim.progress import progress_bar
 
     measured: list[_T | None] = []
-    for path in tqdm(paths, desc="measure", unit="photo", disable=None, leave=False):
+    for path in progress_bar(paths, desc="measure", unit="photo", leave=False):
         raw = np.frombuffer(path.read_bytes(), np.uint8)
         gray = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION) if raw.size else None
         if gray is None:

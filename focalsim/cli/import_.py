@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from focalsim.cli import options as opt
-from focalsim.cli.group import tell
 
 
 @click.command("import")
@@ -48,5 +47,4 @@ def import_(
         overwrite=overwrite,
         progress=True,
     )
-    tell(f"{manifest.config.samples} stacks in {len(manifest.shards)} shards")
-    click.echo(out)
+    opt.tell_bundle(manifest, out)

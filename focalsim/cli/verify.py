@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
 
 from focalsim.cli.group import tell
 from focalsim.cli.options import PATH, depth_scale_opt, shards_arg, textures_opt
+from focalsim.errors import FocalsimError
 
 
 @click.command()
@@ -30,35 +32,55 @@ def verify(
     files = [path for path in shards if not (isinstance(path, Path) and path.is_dir())]
     if repair and files:
         raise click.UsageError(f"--repair needs local folders of bundles, got {files[0]}")
-    problems = 0
+    problems = checked = 0
+    started = time.monotonic()
     for path in shards:
-        found = _problems(path)
+        found, samples = _problems(path)
+        checked += samples
         if found and repair:
             for line in found:
                 tell(line)
             _repair(path, source, depth_scale, textures)
-            found = _problems(path)
+            found, _ = _problems(path)
         for line in found or [f"{path}: ok"]:
             click.echo(line)
         problems += len(found)
+    seconds = time.monotonic() - started
+    tell(f"{checked} samples checked: {seconds:.1f} s, {checked / max(seconds, 1e-9):.0f} samples/s")
     if problems:
         raise click.ClickException(f"{problems} {'problem' if problems == 1 else 'problems'} found")
 
 
-def _problems(path: Path) -> list[str]:
-    from tqdm import tqdm
-
+def _problems(path: Path) -> tuple[list[str], int]:
+    """Problems, and the number of samples looked at."""
+    from focalsim.progress import progress_bar
     from focalsim.shards import find_entry, verify_bundle, verify_shard
     from focalsim.shards.remote import is_folder
 
-    with tqdm(unit=" samples", desc="verify", disable=None, leave=False) as bar:
+    checked = 0
+    with progress_bar(total=_expected(path), unit="sample", desc="verify", leave=False) as bar:
 
         def tick() -> None:
+            nonlocal checked
+            checked += 1
             bar.update()
 
+        found = verify_bundle(path, tick) if is_folder(path) else verify_shard(path, find_entry(path), tick)
+        return list(found), checked
+
+
+def _expected(path: Path) -> int | None:
+    """The number of samples, where the manifest or the shard is sound enough to say."""
+    from focalsim.shards import ShardReader, read_manifest
+    from focalsim.shards.remote import is_folder
+
+    try:
         if is_folder(path):
-            return list(verify_bundle(path, tick))
-        return list(verify_shard(path, find_entry(path), tick))
+            return sum(shard.samples for shard in read_manifest(path).shards if shard.complete)
+        with ShardReader(path) as reader:
+            return len(reader)
+    except FocalsimError:
+        return None
 
 
 def _repair(folder: Path, source: Path | None, depth_scale: float | None, textures: Path | None) -> None:

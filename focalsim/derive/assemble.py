@@ -40,7 +40,7 @@ def assemble(
 
     Raises ShardError where an input is not what its manifest says, OutputError where the disk refuses.
     """
-    from tqdm import tqdm
+    from focalsim.progress import progress_bar
 
     bundles = list(dict.fromkeys(member.bundle for member in members))
     used = {member.origin.manifest_sha256 for member in members}
@@ -49,8 +49,7 @@ def assemble(
     checked: set[Path] = set()
     entries: list[ShardEntry] = []
     first = 0
-    # disable=None: shown on a terminal only.
-    with tqdm(total=len(members), unit="sample", desc=operation, disable=None if progress else True) as bar:
+    with progress_bar(total=len(members), unit="sample", desc=operation, show=progress) as bar:
         for new in _planned(members):
             one = new.members[0]
             entry = ShardEntry(

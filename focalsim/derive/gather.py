@@ -27,7 +27,7 @@ def gather_parts(
     The result is that of one run, to the byte. Raises ShardError where shards are missing or damaged, or parts do not
     fit each other; OutputError where ``out`` may not be replaced or cannot be written.
     """
-    from tqdm import tqdm
+    from focalsim.progress import progress_bar
 
     plan, found, places = None, dict[str, ShardEntry](), dict[str, Path]()
     for folder in folders:
@@ -41,8 +41,7 @@ def gather_parts(
     manifest = replace(plan, shards=all_shards(out, plan, found))
     with (
         new_folder(out, overwrite=overwrite, inputs=folders) as fresh,
-        # disable=None: shown on a terminal only.
-        tqdm(manifest.shards, unit="shard", desc="merge", disable=None if progress else True) as bar,
+        progress_bar(manifest.shards, unit="shard", desc="merge", show=progress) as bar,
     ):
         for shard in bar:
             copy_shard(places[shard.file] / shard.file, fresh / shard.file, shard, link=link)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from focalsim.errors import ConfigError, OutputError
 from focalsim.exchange import adapt
 from focalsim.exchange.base import Format, Provenance
+from focalsim.progress import progress_bar
 from focalsim.sample import Sample
 from focalsim.shards import ShardReader
 from focalsim.shards.files import partial_path
@@ -32,7 +33,7 @@ class _Fitted:
         return len(self.places) * self.tiles_each
 
     def __iter__(self) -> Iterator[Sample]:
-        for reader, index in self.places:
+        for reader, index in progress_bar(self.places, desc="export", unit="sample", leave=False):
             sample = reader[index]
             wanted = _wanted_focus_m(self.kind, sample.focus_distance_m)
             sample = adapt.take_slices(sample, adapt.nearest_slices(sample.focus_distance_m, wanted))

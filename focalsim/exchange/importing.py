@@ -30,7 +30,7 @@ def import_stacks(
     ``assumed`` is the provenance of data that does not carry its own. Raises SourceError where ``path`` is not of that
     format, OutputError where ``out`` cannot be written or may not be replaced.
     """
-    from tqdm import tqdm
+    from focalsim.progress import progress_bar
 
     found = kind.open(path, assumed)
     if found.count == 0:
@@ -45,8 +45,7 @@ def import_stacks(
     )
     with (
         open_bundle(out, planned, resume=False, overwrite=overwrite) as manifest,
-        # disable=None: shown on a terminal only.
-        tqdm(total=found.count, unit="sample", disable=None if progress else True) as bar,
+        progress_bar(total=found.count, unit="sample", show=progress) as bar,
     ):
         attributes = shard_attributes(manifest, config.slices - 1)
         return write_shards(out, manifest, attributes, _samples(found, config, path), lambda _: bar.update())

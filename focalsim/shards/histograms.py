@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.camera import coc_diameter_px
+from focalsim.progress import progress_bar
 from focalsim.shards.reader import ShardReader
 
 _EVERY_PX = 4  # one pixel in 4 x 4 is enough for a histogram
@@ -24,7 +25,7 @@ def histograms(readers: Iterable[ShardReader]) -> dict[str, dict[str, list[Any]]
     depth = np.zeros(len(DEPTH_EDGES_M) - 1, np.int64)
     blur = np.zeros(len(BLUR_EDGES_PX) - 1, np.int64)
     for reader in readers:
-        for index in range(len(reader)):
+        for index in progress_bar(range(len(reader)), desc=reader.path.name, unit="sample", leave=False):
             valid = reader.read("valid", index)[::_EVERY_PX, ::_EVERY_PX]
             depth_m = reader.read("depth_m", index)[::_EVERY_PX, ::_EVERY_PX][valid]
             depth += np.histogram(depth_m, DEPTH_EDGES_M)[0]

@@ -33,12 +33,12 @@ class SourceCheck:
 
 def check_source(source: Source, request: FrameRequest, *, max_holes: float, limit: int) -> SourceCheck:
     """Read up to ``limit`` frames, evenly over the source, and say what rendering would meet."""
-    from tqdm import tqdm
+    from focalsim.progress import progress_bar
 
     chosen = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).astype(int))
     found = SourceCheck(len(source), len(chosen), 0)
     depths, holes, cameras = [], [], []
-    for index in tqdm(chosen, desc="check", unit="frame", disable=None, leave=False):
+    for index in progress_bar(chosen, desc="check", unit="frame", leave=False):
         try:
             scene = source.load(int(index), request, np.random.default_rng(0))
             depths.append(np.quantile(scene.depth_m[scene.valid], _ENDS))

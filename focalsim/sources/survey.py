@@ -95,14 +95,13 @@ def survey(
     """
     if not isinstance(source, FileSource):
         return Survey(range(len(source)))
-    from tqdm import tqdm
+    from focalsim.progress import progress_bar
 
     usable: list[int] = []
     medians: list[float] = []
     enlarged = 1.0
     skipped: dict[str, dict[str, str]] = {}
-    # disable=None: shown on a terminal only.
-    for index in tqdm(range(len(source)), desc="survey", unit="frame", disable=None, leave=False):
+    for index in progress_bar(range(len(source)), desc="survey", unit="frame", leave=False):
         if len(usable) == (limit or sys.maxsize):
             break
         try:
