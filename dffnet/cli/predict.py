@@ -21,6 +21,7 @@ _OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "conf
 @click.option("--focal-length", type=float, metavar="M", help="Focal length in metres, to undo breathing.")
 @click.option("--align", type=click.Choice(ALIGNMENTS), help="Undo breathing. [default: as the checkpoint was trained]")
 @click.option("--max-size", type=click.IntRange(min=32), default=1024, show_default=True, help="Longer side, px.")
+@click.option("--tile", type=click.IntRange(min=256), default=512, show_default=True, help="Side of tiles, px.")
 @click.option("--aligned-out", type=PATH, metavar="DIR", help="Folder for the aligned photos and an animation of them.")
 @overwrite_opt
 def command(
@@ -31,6 +32,7 @@ def command(
     focal_length: float | None,
     align: str | None,
     max_size: int,
+    tile: int,
     aligned_out: Path | None,
     overwrite: bool,
 ) -> None:
@@ -38,6 +40,7 @@ def command(
 
     Focus distances come from --focus-distances, from focus_distance.txt in FOLDER (a number a line; beside it
     may lie focal_length.txt), or from names that end in metres, as _0.25.jpg. Larger photos are reduced to --max-size.
+    Networks take photos larger than --tile in overlapping tiles, to save memory.
 
     With a focal length, the change of image scale with focus is undone as a thin lens has it; without one, or
     with --align none, photos are taken as aligned. A model that aligns does the rest.
@@ -61,7 +64,7 @@ def command(
     height, width = photos.images.shape[1:3]
     if (width, height) != photos.full_size:
         tell(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}")
-    predictor = Predictor(checkpoint)
+    predictor = Predictor(checkpoint, tile_px=tile)
     align = align or predictor.config.align
     known = focal_length if focal_length is not None else photos.focal_length_m
     if align != "none" and known is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from dffnet.checkpoint import load_model
 from dffnet.config import TrainConfig
 from dffnet.models.fold import fold_batch_norm
+from dffnet.models.interface import FocusVolumeModel
 from dffnet.models.onednn import use_onednn
 from dffnet.units import to_metres
 
@@ -30,16 +31,19 @@ class Prediction(NamedTuple):
 class Predictor:
     """The model of a checkpoint (or of a name, as ``classical``), on the GPU where there is one.
 
-    Raises CheckpointError.
+    Networks take images larger than ``tile_px`` in tiles. Raises CheckpointError.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, *, tile_px: int | None = None) -> None:
         loaded = load_model(checkpoint)
         self.config: TrainConfig = loaded.config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = fold_batch_norm(loaded.model).to(self.device)
         if self.device.type == "cpu":
             use_onednn(self._model)
+        for module in self._model.modules():
+            if isinstance(module, FocusVolumeModel):
+                module.tile_px = tile_px
 
     def __call__(self, images: Tensor, focus_positions: Tensor) -> Prediction:
         """What the model finds in one stack.

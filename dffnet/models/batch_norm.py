@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 _ROW = 128  # values side by side
+_BLOCK = 2048  # rows that stay in the cache
 
 
 class BatchNorm3d(nn.BatchNorm3d):
@@ -47,9 +48,7 @@ class _Normalise(torch.autograd.Function):
             raise ValueError(f"expected more than one value a channel in training, got an input of {tuple(x.shape)}")
         rows = _rows(x)
         count = torch.tensor(x.numel() / x.shape[1], dtype=torch.float64)
-        total, squares, count = _everywhere(
-            _channels(rows.sum(dim=0), x), _channels(rows.square().sum(dim=0), x), count
-        )
+        total, squares, count = _everywhere(_channels(rows.sum(dim=0), x), _channels(_products(rows, rows), x), count)
         mean = total / count
         variance = (squares / count - mean.square()).clamp(min=0.0)
         spread = (variance + eps).rsqrt()
@@ -65,7 +64,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, scale, mean, spread, count = ctx.saved_tensors
         rows, g = _rows(x), _rows(gradients[0])
-        own_g, own_gx = _channels(g.sum(dim=0), x), _channels((g * rows).sum(dim=0), x)
+        own_g, own_gx = _channels(g.sum(dim=0), x), _channels(_products(g, rows), x)
         all_g, all_gx = _everywhere(own_g, own_gx)
         # With h = (x - mean) spread:  dx = scale (g - mean of g - h mean of g h).
         slope = scale * spread.square() * (all_gx - mean * all_g) / count
@@ -88,6 +87,12 @@ def _rows(x: Tensor) -> Tensor:
 def _repeat(values: Tensor, rows: Tensor) -> Tensor:
     """(C,) -> (k C,) float32."""
     return values.float().repeat(rows.shape[1] // len(values))
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Column sums of a * b, block by block: whole, the product would go to memory and back."""
+    blocks = zip(torch.split(a, _BLOCK), torch.split(b, _BLOCK), strict=True)
+    return torch.stack([(x * y).sum(dim=0) for x, y in blocks]).sum(dim=0)
 
 
 def _channels(sums: Tensor, like: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dffnet.models import tiles
 from dffnet.models.alignment import Alignment
 
 _SOFTPLUS_FLOOR = 1e-6  # keeps the normalisation finite where softplus underflows in every slice
@@ -76,6 +77,7 @@ class FocusVolumeModel(DepthFromFocusModel):
     """
 
     size_multiple = 1
+    tile_px: int | None = None  # of predictions of larger images, see dffnet.models.tiles
 
     def estimate(self, stack: Tensor, focus_positions: Tensor) -> DepthOutput:
         """Depth by equation 1 from the logits at full size."""
@@ -83,10 +85,16 @@ class FocusVolumeModel(DepthFromFocusModel):
         volume = pad_to_multiple(stack.transpose(1, 2) * 2.0 - 1.0, self.size_multiple)
         if self.training:
             volume = volume.contiguous(memory_format=torch.channels_last_3d)  # convolutions take it over
-        logits = [_resize(k, volume.shape[-2:])[..., :height, :width] for k in self.logits(volume)]
+        tiled = self.tile_px is not None and max(height, width) > self.tile_px and not self.training
+        full = [tiles.join(self.full_size, volume, self.tile_px)] if tiled else self.full_size(volume)
+        logits = [k[..., :height, :width] for k in full]
         weights = [self.weights(k) for k in logits]
         depths = [regress_depth(weight, focus_positions) for weight in weights]
         return DepthOutput(depths, confidence(weights[-1].detach(), focus_positions), logits, stack)
+
+    def full_size(self, volume: Tensor) -> list[Tensor]:
+        """:meth:`logits` as large as the volume."""
+        return [_resize(k, volume.shape[-2:]) for k in self.logits(volume)]
 
     @abstractmethod
     def logits(self, volume: Tensor) -> list[Tensor]:
