@@ -42,6 +42,7 @@ bench: $(BIN)/.installed
 	$(BIN)/python benchmarks/scenes.py
 	$(BIN)/focalsim render --samples 32 --out $(DEMO)/read --resume
 	$(BIN)/python benchmarks/read.py $(DEMO)/read
+	$(BIN)/python benchmarks/manifest.py
 
 bench-learn: $(BIN)/.installed
 	$(BIN)/python benchmarks/learn.py $(DATA)/truth
