@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from dffnet.data.batch import Batch
-from dffnet.losses import LOSSES, edge_aware_smoothness, masked_mse, masked_smooth_l1, multi_scale_mse, scale_invariant
+from dffnet.losses import (
+    LOSSES,
+    OWN_LOSSES,
+    edge_aware_smoothness,
+    masked_mse,
+    loss_of,
+    masked_smooth_l1,
+    multi_scale_mse,
+    scale_invariant,
+)
 from dffnet.models import DepthOutput
 
 
@@ -118,3 +127,18 @@ def test_smooth_l1_and_scale_invariant_by_hand() -> None:
     nothing = batch._replace(valid=torch.zeros_like(valid))
     for name in ("multi-scale-smooth-l1", "scale-invariant"):
         assert LOSSES[name](output_of([prediction]), nothing).item() == 0.0
+
+
+def test_the_losses_of_the_other_papers() -> None:
+    target, valid = torch.zeros(1, 1, 2), torch.tensor([[[True, False]]])
+    depths = [torch.tensor([[[v, math.nan]]]) for v in (0.5, 1.5, 0.0, 3.0)]
+    output, batch = output_of(depths), batch_of(target, valid)
+    expected = (1 * 0.125 + 2 * 1.0 + 4 * 0.0 + 8 * 2.5) / 15  # smooth L1: e^2/2 below 1, e - 1/2 above
+    assert LOSSES["dfv-smooth-l1"](output, batch).item() == pytest.approx(expected)
+    assert LOSSES["l1"](output, batch).item() == 3.0
+
+
+def test_each_model_has_the_loss_of_its_paper() -> None:
+    for model, name in OWN_LOSSES.items():
+        assert loss_of("own", model) is LOSSES[name]
+    assert loss_of("l1", "dfv") is LOSSES["l1"]

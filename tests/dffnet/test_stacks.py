@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from dffnet.data import augment as augment_module
 from dffnet.data import shards as module
 from dffnet.data.alignment import align_stack, thin_lens_magnification
-from dffnet.data.augment import AugmentedStacks, augment, recolour
+from dffnet.data.augment import AugmentedStacks, Draw, add_noise, augment, recolour, take_slices
 from dffnet.data.batch import Batch
 from dffnet.data.shards import ShardStacks, shard_files, split_by_scene
 from focalsim.errors import ShardError
@@ -208,14 +208,52 @@ def test_thin_lens_alignment_leaves_the_rest_in_the_batch(make_shard: MakeShard)
     assert (twice - true.images)[inner].abs().mean() < 0.1 * (thin.images - true.images)[inner].abs().mean()
 
 
-def test_augmentation_depends_on_epoch_and_index_alone(make_shard: MakeShard) -> None:
-    stacks = AugmentedStacks(ShardStacks([make_shard(n=2)]), [0, 1], crop_px=64, seed=3)
-    first = [stack.images for stack in (stacks[0], stacks[1])]
-    assert torch.equal(stacks[0].images, first[0])
-    stacks.epoch = 1
-    again = [stack.images for stack in (stacks[0], stacks[1])]
-    assert not any(torch.equal(a, b) for a in first for b in again)
-    assert sorted(AugmentedStacks(stacks.stacks, range(9), crop_px=64, seed=0)._order) == list(range(9))
+def test_augmentation_depends_on_epoch_and_sample_alone(make_shard: MakeShard) -> None:
+    path = make_shard(n=2)
+    stacks = AugmentedStacks(ShardStacks([path]), crop_px=64, noise=0.05, seed=3)
+    draws = [Draw(epoch, sample, 5) for epoch in (0, 1) for sample in (0, 1)]
+    first = [stacks[draw].images for draw in draws]
+    assert not any(torch.equal(a, b) for k, a in enumerate(first) for b in first[:k])
+    again = AugmentedStacks(ShardStacks([path]), crop_px=64, noise=0.05, seed=3)
+    assert all(
+        torch.equal(again[draw].images, images) for draw, images in reversed(list(zip(draws, first, strict=True)))
+    )
+
+
+def test_fewer_slices_keep_their_positions_and_geometry() -> None:
+    """Each slice is a picture of its own focus position, which magnification and shift repeat."""
+    n = 15
+    code = torch.arange(1.0, n + 1)
+    stack = Batch(
+        (code / 16)[:, None, None, None].expand(n, 3, 4, 4), code, torch.ones(4, 4), torch.ones(4, 4) > 0,
+        torch.zeros(3, 4, 4), code + 100, torch.stack([code, -code], dim=1),
+    )  # fmt: skip
+    seen: set[float] = set()
+    for seed in range(40):
+        count = 3 + seed % 13
+        kept = take_slices(stack, count, np.random.default_rng(seed))
+        positions = kept.focus_positions
+        assert len(positions) == count
+        assert (positions.diff() > 0).all()
+        assert positions[-1] == n  # the slice whose geometry the truth has
+        torch.testing.assert_close(kept.images[:, 0, 0, 0] * 16, positions)
+        torch.testing.assert_close(kept.magnification - 100, positions)
+        torch.testing.assert_close(kept.shift_px, torch.stack([positions, -positions], dim=1))
+        seen |= set(positions.tolist())
+    assert seen == set(code.tolist())
+
+
+def test_noise_is_that_of_sensors_not_of_the_truth(make_shard: MakeShard) -> None:
+    stack = ShardStacks([make_shard(n=1)])[0]
+    grey = stack._replace(images=torch.full((5, 3, 64, 64), 0.5))
+    deviations = [float((add_noise(grey, 0.1, np.random.default_rng(k)).images - 0.5).std()) for k in range(20)]
+    assert 0 <= min(deviations) < 0.03 < 0.07 < max(deviations) < 0.1
+    noisy = add_noise(grey, 0.1, np.random.default_rng(0))
+    assert noisy.all_in_focus is grey.all_in_focus
+    assert noisy.target is grey.target
+    between = (noisy.images[0] - 0.5).flatten() @ (noisy.images[1] - 0.5).flatten()
+    assert abs(float(between)) < 0.05 * float((noisy.images[0] - 0.5).square().sum())  # each slice has its own
+    assert add_noise(grey, 0.0, np.random.default_rng(0)).images is grey.images
 
 
 def test_colour_recipe() -> None:
