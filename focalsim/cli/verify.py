@@ -46,7 +46,8 @@ def verify(
             click.echo(line)
         problems += len(found)
     seconds = time.monotonic() - started
-    tell(f"{checked} samples checked: {seconds:.1f} s, {checked / max(seconds, 1e-9):.0f} samples/s")
+    if checked:
+        tell(f"{checked} samples checked: {seconds:.1f} s, {checked / max(seconds, 1e-9):.0f} samples/s")
     if problems:
         raise click.ClickException(f"{problems} {'problem' if problems == 1 else 'problems'} found")
 

@@ -214,7 +214,7 @@ def test_what_is_no_shard(bundle, tmp_path, command, kind):
 
 
 def test_preview_of_an_unknown_kind_and_into_no_folder(bundle, tmp_path):
-    assert "must end in .png or .jpg" in refused("preview", bundle, "--out", tmp_path / "sheet.gif", exit_code=2)
+    assert "must end in .png, .jpg, " in refused("preview", bundle, "--out", tmp_path / "sheet.bmp", exit_code=2)
     assert "cannot be written" in refused("preview", bundle, "--out", tmp_path / "none" / "sheet.png")
 
 
