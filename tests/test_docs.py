@@ -27,6 +27,11 @@ def test_the_results_page_quotes_the_benchmarks(name):
     assert set(tables(RESULTS / f"{name}.md")) <= set(tables(ROOT / "docs" / "results.md"))
 
 
+def test_what_large_bundles_cost_is_as_measured():
+    pages = [*tables(ROOT / "docs" / "results.md"), *tables(ROOT / "docs" / "scale.md")]
+    assert set(tables(RESULTS / "scale.md")) <= set(pages)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8"))
