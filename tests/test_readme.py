@@ -153,6 +153,7 @@ def test_train_on_a_gpu_machine():
     follow("Train on a GPU machine")
     assert Path("run/model.pt").stat().st_size > 1e6
     assert "| rmse |" in Path("report/eval.md").read_text()
+    assert "Depth in metres" in Path("run/report.html").read_text(encoding="utf-8")
 
 
 def test_depth_of_my_own_photos():

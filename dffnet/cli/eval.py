@@ -32,7 +32,11 @@ def command(
     """Measure a checkpoint on shards or bundles, beside the guess that every depth is the mean depth.
 
     CHECKPOINT may also be ``classical``: depth from focus without learning. DIR gets the measures of every image,
-    by phone and by depth (eval.json, eval.md), and pictures of the best, the median and the worst images.
+    by phone and by depth (eval.json, eval.md), and pictures of the best, the median and the worst images, and of the
+    first.
+
+    \b
+    dffnet eval run/model.pt held_out/ --out run/eval
     """
     if out is not None:
         refuse_existing(out, ("eval.json",), overwrite)

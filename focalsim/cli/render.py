@@ -49,6 +49,11 @@ def render(source: Path | None, **given: Any) -> None:
 
     SOURCE is RGB-D data of a known kind; without it the program makes scenes of its own. The same options
     and seed give the same bytes, whatever the number of workers. docs/scale.md tells of clusters and object storage.
+
+    \b
+    focalsim render --samples 100 --out made/
+    focalsim render my_rgbd/ --phone pixel4 --phone pixel6 --size 640x480 --out shards/
+    focalsim render my_rgbd/ --out shards/ --resume
     """
     if given["overwrite"] and given["resume"]:
         raise click.UsageError("--overwrite and --resume exclude each other")

@@ -25,7 +25,7 @@ def parse_fractions(_ctx: click.Context, _param: click.Parameter, value: str) ->
 
 
 @click.command()
-@click.argument("bundle", type=opt.PATH)
+@click.argument("bundle", type=opt.LOCAL_FOLDER)
 @opt.out_folder_opt
 @click.option(
     "--fractions",
@@ -45,6 +45,9 @@ def split(
     """Split BUNDLE by scene into bundles OUT/NAME: no scene is in two of them.
 
     Pixels are copied as they are stored. The same BUNDLE, fractions and seed give the same parts.
+
+    \b
+    focalsim split shards/ --fractions train=0.8,val=0.2 --out parts/
     """
     from focalsim.derive import split_bundle
 

@@ -10,7 +10,7 @@ from focalsim.cli import options as opt
 
 
 @click.command()
-@click.argument("bundle", type=opt.PATH)
+@click.argument("bundle", type=opt.LOCAL_FOLDER)
 @opt.out_folder_opt
 @click.option("--phone", "phones", multiple=True, metavar="NAME", help="Stacks of this phone. May be repeated.")
 @click.option(
@@ -37,6 +37,9 @@ def subset(
     """Take the stacks of BUNDLE of a phone, of some scenes, or a number of them, as the bundle OUT.
 
     Pixels are copied as they are stored; the order is kept.
+
+    \b
+    focalsim subset shards/ --phone pixel6 --samples 100 --out small/
     """
     if not (phones or scenes or samples):
         raise click.UsageError("say which: --phone, --scene or --samples")

@@ -26,6 +26,10 @@ def verify(
 
     Reads every byte. Prints one line per problem, or that all is well; exit code 1 if there is any problem. With
     --repair, what is damaged is rendered again where the source is at hand, and checked once more.
+
+    \b
+    focalsim verify shards/
+    focalsim verify shards/ --repair --source my_rgbd/
     """
     if not repair and (source or depth_scale or textures):
         raise click.UsageError("--source, --depth-scale and --textures are for --repair")
