@@ -10,8 +10,10 @@ from focalsim.cli import options as opt
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, required=True, type=opt.PATH, metavar="BUNDLE...")
-@click.option("--out", type=opt.PATH, help="Folder of the bundle. [default: the only BUNDLE, where tasks rendered it]")
+@click.argument("bundles", nargs=-1, required=True, type=opt.LOCAL_FOLDER, metavar="BUNDLE...")
+@click.option(
+    "--out", type=opt.LOCAL_FOLDER, help="Folder of the bundle. [default: the only BUNDLE, where tasks rendered it]"
+)
 @click.option("--same-scenes", is_flag=True, help="Allow stacks of one scene in several bundles.")
 @opt.link_opt
 @opt.overwrite_opt

@@ -31,6 +31,18 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str) -> tupl
 PATH = click.Path(path_type=Path)
 
 
+class LocalFolderType(click.Path):
+    """A path; a URL is refused, which would otherwise become a folder of that name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            self.fail(f"{value!r}: expected a local folder, not a URL", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+LOCAL_FOLDER = LocalFolderType(path_type=Path)
+
+
 class LocationType(click.Path):
     """A path, or the URL of a folder or file in object storage, as a :data:`focalsim.shards.remote.Location`."""
 
@@ -196,7 +208,7 @@ task_opt = click.option(
     metavar="I/N",
     help="Render the I-th of N shares of the shards only, as in --task $SLURM_ARRAY_TASK_ID/8.",
 )
-out_folder_opt = click.option("--out", type=PATH, required=True, help="Folder of what is made.")
+out_folder_opt = click.option("--out", type=LOCAL_FOLDER, required=True, help="Folder of what is made.")
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 link_opt = click.option(
     "--link", is_flag=True, help="Share whole shards with the bundles they come from instead of copying them."

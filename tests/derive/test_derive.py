@@ -457,6 +457,8 @@ def test_command_line(make_bundle, tmp_path):
         ["split", bundle, "--out", tmp_path / "x", "--fractions", "0.8,0.2"],
         ["split", bundle, "--out", tmp_path / "x", "--fractions", "a=0.5,a=0.5"],
         ["merge", "--out", tmp_path / "x"],
+        ["subset", "s3://bucket/a", "--samples", 1, "--out", tmp_path / "x"],
+        ["split", bundle, "--out", "s3://bucket/a"],
     ):
         assert run(*bad).exit_code == 2, bad
     for bad in (
