@@ -39,7 +39,7 @@ from focalsim.render.simd import (
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_visibility
 
 _BAND = 128  # rows of output in one piece of work, at most
-_ENOUGH = 0.02  # a coverage below this says nothing of the colour
+ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _MARGIN = 16  # columns of a row of sums left of the first sample, for the widest window
 _ZEROS = 4 * GROUP  # bytes of zeros before a kernel's row
 
@@ -293,7 +293,7 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
 @njit(cache=True, nogil=True)
 def _finish_row(over, under, has_back, left, width, out):
     """One row of colour (3, W) from its sums (4, W'), front and back."""
-    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
+    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH)
     if has_back:
         for x in range(width):
             i = x + left

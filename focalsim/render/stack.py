@@ -13,7 +13,7 @@ from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
 from focalsim.render.aperture import ApertureScatter
-from focalsim.render.layers import split_layers
+from focalsim.render.layers import Layers, split_layers
 from focalsim.render.resample import AxisMap, breathing_map, planar, resample, source_scale
 from focalsim.render.scatter import Scatter
 
@@ -40,6 +40,7 @@ def render_stack(
     window: Window | None = None,
     lateral_color: LateralColor | None = None,
     aperture: Aperture | None = None,
+    device: Any = None,
 ) -> NDArray[np.float32]:
     """Render the focal stack that a thin lens makes of an RGB-D frame.
 
@@ -64,6 +65,8 @@ def render_stack(
         blur reaches into the picture, and breathing brings it into view. Beyond the source its border is replicated
     lateral_color : image scale of red and blue relative to green, less one; None = the same for all
     aperture : a polygon with its corners on the rim of the disc of diameter f/N; None = the disc
+    device : where PyTorch computes blur and warp, "cuda" for one; None = compiled code on the CPU. Tensors may be given
+        for the arrays: then the stack is a tensor on ``device`` or else on the device of ``rgb_linear``. No gradients
 
     Returns
     -------
@@ -75,6 +78,9 @@ def render_stack(
     ------
     RenderError (a ValueError) for wrong shapes, dtypes and numbers that cannot be; it says what was expected.
     """
+    is_tensor = hasattr(rgb_linear, "detach")
+    if is_tensor and device is None:
+        device = rgb_linear.device
     rgb, depth = _check_frame(rgb_linear, depth_m, valid)
     hidden_rgb, hidden_depth = _check_hidden(hidden_rgb_linear, hidden_depth_m, depth.shape)
     for name, value in (("focal_length_m", focal_length_m), ("f_number", f_number), ("sensor_width_m", sensor_width_m)):
@@ -101,13 +107,27 @@ def render_stack(
     # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
     scale = source_scale(source_size, size)
     gain = float(blur_gain_px_m(focal_length_m, f_number, v_ref, size[0], sensor_width_m)) * scale
-    scene = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus, aperture)
+    layers, largest = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
+    maps = [
+        [
+            (channels, *_window_map(depth.shape, window, size, float(m) * channel_scale, (float(px), float(py))))
+            for channels, channel_scale in _channel_scales(lateral_color)
+        ]
+        for m, (px, py) in zip(zoom, shift, strict=True)
+    ]
+    if device is not None:
+        if aperture is not None:
+            raise RenderError("polygonal apertures are rendered on the CPU (device=None)")
+        from focalsim.render.tensors import render_tensors
+
+        tensor = render_tensors(layers, largest, gain / focus, maps, size, device)
+        return tensor if is_tensor else tensor.cpu().numpy()  # type: ignore[return-value]
+    scene = Scatter(layers, largest) if aperture is None else ApertureScatter(layers, aperture, largest)
     blurred = planar(depth.shape)
     stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
     for n, s in enumerate(focus):
         scene.blur(gain / s, blurred)
-        for channels, scale in _channel_scales(lateral_color):
-            x, y = _window_map(depth.shape, window, size, float(zoom[n]) * scale, (shift[n, 0], shift[n, 1]))
+        for channels, x, y in maps[n]:
             if channels == _ALL:
                 resample(blurred, x, y, stack[n])
             else:
@@ -173,9 +193,8 @@ def _prepare(
     hidden_depth: NDArray[np.float32] | None,
     gain: float,
     focus: NDArray[np.float64],
-    aperture: Aperture | None,
-) -> Scatter | ApertureScatter:
-    """All that the slices share: front and back samples, what the lens sees of each, kernels for the largest blur."""
+) -> tuple[Layers, float]:
+    """What all slices share: the two layers, and the largest blur of any sample in any slice."""
     disparity = (gain / depth).astype(np.float32)
     hidden_disparity = None if hidden_depth is None else (gain / hidden_depth).astype(np.float32)
     layers = split_layers(rgb, disparity, hidden_rgb, hidden_disparity)
@@ -185,13 +204,16 @@ def _prepare(
     if has_back.any():
         farthest = min(farthest, layers.back_disparity_px[has_back].min())
     largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
-    if aperture is not None:
-        return ApertureScatter(layers, aperture, largest)
-    return Scatter(layers, largest)
+    return layers, largest
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """An array of what may be a tensor."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    rgb, depth = np.asarray(rgb), np.asarray(depth)
+    rgb, depth, valid = _array(rgb), _array(depth), None if valid is None else _array(valid)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype.kind != "f":
         raise RenderError(f"rgb_linear must be (H, W, 3) float linear light, got {rgb.shape} {rgb.dtype}")
     if depth.shape != rgb.shape[:2] or depth.dtype.kind != "f":
@@ -226,7 +248,7 @@ def _check_hidden(
         return None, None
     if rgb is None or depth is None:
         raise RenderError("hidden_rgb_linear and hidden_depth_m go together: give both or none")
-    rgb, depth = np.asarray(rgb, np.float32), np.asarray(depth, np.float32)
+    rgb, depth = _array(rgb).astype(np.float32, copy=False), _array(depth).astype(np.float32, copy=False)
     if rgb.shape != (*shape, 3) or depth.shape != shape:
         raise RenderError(
             f"hidden_rgb_linear must be {(*shape, 3)} and hidden_depth_m {shape}, got {rgb.shape} and {depth.shape}"
