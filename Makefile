@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= ../shared
 DEMO := demo
 
-.PHONY: demo test lint docs bench bench-learn clean
+.PHONY: demo test lint docs bench bench-train bench-learn clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -45,8 +45,11 @@ bench: $(BIN)/.installed
 	$(BIN)/python benchmarks/read.py $(DEMO)/read
 	$(BIN)/python benchmarks/manifest.py
 
+bench-train: $(BIN)/.installed
+	$(BIN)/python benchmarks/train.py
+
 bench-learn: $(BIN)/.installed
-	$(BIN)/python benchmarks/learn.py $(DATA)/truth
+	$(BIN)/python benchmarks/learn.py $(DATA)
 	$(BIN)/python benchmarks/live.py $(DATA)/data/rgbd/icl_nuim_synth
 
 clean:

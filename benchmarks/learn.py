@@ -274,8 +274,9 @@ def write(arguments, names, sheets, results, minutes):
     """Tables and pictures of the models so far."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = (
-        f"{arguments.steps} steps of two 128 x 128 crops from {arguments.samples} made scenes of six slices, all phones; "
-        f"{torch.get_num_threads()} threads. {GUESS}: the mean of the tested images, which no method knows\n\n"
+        f"{arguments.steps} steps of two 128 x 128 crops from {arguments.samples} made scenes of six slices, "
+        f"all phones; {torch.get_num_threads()} threads. "
+        f"{GUESS}: the mean of the tested images, which no method knows\n\n"
     )
     (arguments.out / "learn.md").write_text(text + tables(results, minutes))
     content = {"environment": environment(), "minutes": minutes, "results": results}
