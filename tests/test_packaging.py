@@ -24,8 +24,8 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_the_wheel_holds_packages_and_profiles(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    profiles = {p.name for p in (ROOT / "phone_profiles").glob("*.toml")}
-    assert {n.split("/")[1] for n in names if n.startswith("phone_profiles/") and n.endswith(".toml")} == profiles
+    profiles = {p.relative_to(ROOT).as_posix() for p in (ROOT / "phone_profiles").rglob("*.toml")}
+    assert {n for n in names if n.startswith("phone_profiles/") and n.endswith(".toml")} == profiles
     assert {"focalsim/py.typed", "dffnet/py.typed"} <= set(names)
     parts = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("*/pages/*.*") if p.suffix in (".html", ".css", ".js")}
     assert "focalsim/pages/bundle.js" in parts
