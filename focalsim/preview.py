@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from focalsim.progress import progress_bar
 from focalsim.sample import Sample
 
 Image = NDArray[np.uint8]
@@ -55,7 +56,10 @@ def gif_bytes(frames: Sequence[Image], frame_ms: int) -> bytes:
 
     Each frame has 256 colours of its own: OpenCV's encoder has the same few for all pictures.
     """
-    first, *rest = [PIL.Image.fromarray(frame).quantize(256, PIL.Image.Quantize.MEDIANCUT) for frame in frames]
+    first, *rest = [
+        PIL.Image.fromarray(frame).quantize(256, PIL.Image.Quantize.MEDIANCUT)
+        for frame in progress_bar(frames, desc="animation", unit="frame", leave=False)
+    ]
     buffer = io.BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=rest, duration=frame_ms, loop=0)
     return buffer.getvalue()
