@@ -50,16 +50,20 @@ def _lanczos(distance, values):
     """values[b] = Lanczos kernel at distance - b, normalised to sum one."""
     total = 0.0
     whole = np.sin(np.pi * distance)  # of all taps, but for the sign
+    # sin(pi (distance - b) / LOBES), from one tap to the next by a turn of pi / LOBES.
+    sine, cosine = np.sin(np.pi / LOBES * distance), np.cos(np.pi / LOBES * distance)
+    turn_sine, turn_cosine = np.sin(np.pi / LOBES), np.cos(np.pi / LOBES)
     for b in range(len(values)):
         d = distance - b
-        sign = -1.0 if b % 2 else 1.0
         if abs(d) < 1e-9:
             values[b] = 1.0
         elif abs(d) < LOBES:
-            values[b] = sign * whole * np.sin(np.pi * d / LOBES) * LOBES / (np.pi * np.pi * d * d)
+            values[b] = whole * sine * LOBES / (np.pi * np.pi * d * d)
         else:
             values[b] = 0.0
         total += values[b]
+        whole = -whole
+        sine, cosine = sine * turn_cosine - cosine * turn_sine, cosine * turn_cosine + sine * turn_sine
     for b in range(len(values)):
         values[b] /= total
 

@@ -179,30 +179,51 @@ def _is_wide(span, focus_q):
 
 
 @njit(cache=True, nogil=True)
-def _taken(p, y, x, focus_q, coarse, span, pocket, coarser_span):
-    """Whether a sample is spread at this level, neither at a finer one nor at a coarser one."""
-    if coarse and not _is_wide(span[p, y, x], focus_q):
-        return False
-    return coarser_span.size == 0 or not _is_wide(coarser_span[pocket[p, y, x], y // 2, x // 2], focus_q / 2)
+def _select(ring, y, p, source, i, samples, coarser_span, focus_q, coarse, top, levels):
+    """Leave out samples that are spread at another level of the scene; spread those too large for any kernel here.
+
+    The highest level of kernels left is returned.
+    """
+    light, disparity, index, _, span, pocket, visibility = samples
+    highest = np.int32(0)
+    for k in range(GROUP):
+        if levels[k] == 0:
+            continue
+        x = min(max(i + k - len(ring) // 2, 0), span.shape[2] - 1)
+        taken = not coarse or _is_wide(span[p, source, x], focus_q)
+        if taken and coarser_span.size > 0:
+            taken = not _is_wide(coarser_span[pocket[p, source, x], source // 2, x // 2], focus_q / 2)
+        if taken and levels[k] > top + 1:
+            kind = index[p, source, i + k]
+            seen = visibility[max(kind - PARTIAL, 0)]
+            color = light[p, source, PLANES * (i + k) : PLANES * (i + k + 1)]
+            _add_large(ring, y, _MARGIN + i + k, color, focus_q - disparity[p, source, i + k], seen, kind == WHOLE)
+            taken = False
+        if not taken:
+            levels[k] = 0
+        highest = max(highest, levels[k])
+    return highest
 
 
 @njit(cache=True, nogil=True)
 def _scatter_row(
-    ring, y, first, last, p, source, samples, coarser_span, focus_q, coarse, width, table, formed, rows, places, levels
+    ring, y, first, last, p, source, samples, coarser_span, focus_q, coarse, table, formed, rows, places, levels
 ):
     """Add the samples of a pocket's row ``source`` at y to the rows [first, last) of sums that they reach."""
-    light, disparity, index, groups, span, pocket, visibility = samples
+    light, disparity, index, groups, _, _, visibility = samples
     radii, narrow, wide = table
     slots, _, padded = ring.shape
     plane = 4 * padded
-    left = slots // 2
     q, kinds, kinds_of_groups = disparity[p, source], index[p, source], groups[p, source]
     top = len(radii) - 2
     select = coarse or coarser_span.size > 0
+    ceiling = np.float32(top + 1 if select else top)
     row_light = address(light) + 4 * light.shape[2] * (p * light.shape[1] + source)
+    slot = y % slots
     for dy in range(places.shape[1]):
-        places[0, dy] = address(ring) + (y - dy) % slots * PLANES * plane
-        places[1, dy] = address(ring) + (y + dy) % slots * PLANES * plane
+        over, under = slot - dy, slot + dy
+        places[0, dy] = address(ring) + (over if over >= 0 else over + slots) * PLANES * plane
+        places[1, dy] = address(ring) + (under if under < slots else under - slots) * PLANES * plane
     scratch_bytes = (2 * BYTES + _ZEROS) * (1 + WIDE_PX)
     for i in range(0, len(q), GROUP):
         kind = kinds_of_groups[i // GROUP]
@@ -210,24 +231,11 @@ def _scatter_row(
             continue
         highest = np.int32(0)
         for k in range(GROUP):
-            level = np.int32(min(_level_of(abs(focus_q - q[i + k])) + np.float32(0.5), np.float32(top + 1)))
+            level = np.int32(min(_level_of(abs(focus_q - q[i + k])) + np.float32(0.5), ceiling))
             levels[k] = (level + np.int32(1)) * np.int32(kinds[i + k] != NONE)
-        if select:
-            for k in range(GROUP):
-                x = min(max(i + k - left, 0), width - 1)
-                if levels[k] > 0 and not _taken(p, source, x, focus_q, coarse, span, pocket, coarser_span):
-                    levels[k] = 0
-        for k in range(GROUP):
-            if levels[k] > top + 1:
-                if select:
-                    seen = visibility[max(kinds[i + k] - PARTIAL, 0)]
-                    whole = kinds[i + k] == WHOLE
-                    color = light[p, source, PLANES * (i + k) : PLANES * (i + k + 1)]
-                    _add_large(ring, y, _MARGIN + i + k, color, focus_q - q[i + k], seen, whole)
-                    levels[k] = 0
-                else:
-                    levels[k] = top + 1
             highest = max(highest, levels[k])
+        if select:
+            highest = _select(ring, y, p, source, i, samples, coarser_span, focus_q, coarse, top, levels)
         reach = radii[highest]
         if reach < 0 or y + reach < first or y - reach >= last:
             continue
@@ -333,13 +341,11 @@ def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width,
             new = (y + reach) % slots
             _begin_row(over[new], y + reach, last, left, width, coarser[0], buffers[thread])
             for p in range(pockets):
-                _scatter_row(over, y, first, last, p, source, front, front_span, focus_q, coarse, width, table, *memory)
+                _scatter_row(over, y, first, last, p, source, front, front_span, focus_q, coarse, table, *memory)
             if has_back:
                 _begin_row(under[new], y + reach, last, left, width, coarser[1], buffers[thread])
                 for p in range(pockets):
-                    _scatter_row(
-                        under, y, first, last, p, source, back, back_span, focus_q, coarse, width, table, *memory
-                    )
+                    _scatter_row(under, y, first, last, p, source, back, back_span, focus_q, coarse, table, *memory)
             done = y - reach
             if done >= first and coarse:
                 sums[0, done] = over[done % slots, :, left : left + width]
