@@ -85,7 +85,7 @@ class ShardWriter:
                     f"sample {sample.sample_index}: {data_set.name} must have shape {expected}, got {np.shape(value)}"
                 )
             if data_set.is_map:
-                self._file[data_set.name][self._written] = value
+                _store(self._file[data_set.name], self._written, value)
             else:
                 self._columns[data_set.name].append(value)
         self._written += 1
@@ -157,9 +157,9 @@ class ShardWriter:
             if data_set.dtype == TEXT:
                 values = [text.encode(TEXT) for text in values]
                 dtype = h5py.string_dtype(TEXT, max(1, max(len(text) for text in values)))
-                self._create(data_set, dtype)[...] = np.array(values, dtype)
+                _store(self._create(data_set, dtype), ..., np.array(values, dtype))
             else:
-                self._create(data_set, data_set.dtype)[...] = np.array(values, data_set.dtype)
+                _store(self._create(data_set, data_set.dtype), ..., np.array(values, data_set.dtype))
 
     def _create(self, data_set: DataSet, dtype: Any) -> Any:
         return self._file.create_dataset(
@@ -173,3 +173,12 @@ class ShardWriter:
             shuffle=self._codec is not None and data_set.is_map and data_set.dtype == "<f4",
             track_times=False,
         )
+
+
+def _store(data_set: Any, place: Any, values: Any) -> None:
+    """Write and flush: a chunk gets its place in the file now, not when the last reference to ``data_set`` goes.
+
+    A profiler or debugger may hold that reference, and the same samples would give a file with other bytes.
+    """
+    data_set[place] = values
+    data_set.flush()

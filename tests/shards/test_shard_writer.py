@@ -23,6 +23,21 @@ def test_two_writes_are_equal(tmp_path, write_shard):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_data_sets_held_by_others_change_no_byte(tmp_path, write_shard, monkeypatch):
+    """As a profiler does that looks at the writer's frames: without a flush, chunks would move to the file's end."""
+    first, held = write_shard(tmp_path / "first.h5"), []
+    create = ShardWriter._create
+
+    def hold(self, *arguments):
+        held.append(create(self, *arguments))
+        return held[-1]
+
+    monkeypatch.setattr(ShardWriter, "_create", hold)
+    second = write_shard(tmp_path / "second.h5")
+    assert len(held) > 10
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_only_the_shard_is_left(tmp_path, write_shard):
     write_shard(tmp_path / "shard.h5")
     assert os.listdir(tmp_path) == ["shard.h5"]
