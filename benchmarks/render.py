@@ -16,10 +16,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 from common import environment, markdown_table, summary, time_pair
+from numba import get_num_threads, njit, prange
 
 from focalsim import load_profile
 from focalsim.camera import draw_camera, focus_schedule_m, sensor_distance_m
 from focalsim.color import linear_to_srgb
+from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
+from focalsim.render.layers import split_layers
+from focalsim.render.resample import LOBES
+from focalsim.render.simd import BYTES, LANES, address, fma_each, load, store
 from focalsim.sources import FrameRequest, open_source
 from focalsim.sources.prepare import prepare_scene
 
@@ -46,6 +51,59 @@ def plain_opencv(image, depth, camera, gain):
     return stack
 
 
+@njit(parallel=True)
+def _multiply_adds(data, rounds):
+    """Eight independent chains of sixteen multiply-adds in every thread."""
+    for thread in prange(len(data)):
+        place = address(data) + 2 * BYTES * thread
+        w = load(place)
+        a, b, c, d, e, f, g, h = w, w, w, w, w, w, w, w
+        for _ in range(rounds):
+            a, b, c, d = fma_each(a, w, w), fma_each(b, w, w), fma_each(c, w, w), fma_each(d, w, w)
+            e, f, g, h = fma_each(e, w, w), fma_each(f, w, w), fma_each(g, w, w), fma_each(h, w, w)
+        store(place, a)
+        for value in (b, c, d, e, f, g, h):
+            store(place + BYTES, value)
+
+
+def machine(runs=7):
+    """(multiply-adds a second, bytes moved a second) of this machine, the best of ``runs``, on all its threads."""
+    threads, rounds = get_num_threads(), 2_000_000
+    data = np.zeros((threads, 2 * LANES), np.float32)
+    large = np.zeros((threads, 1 << 25), np.uint8)
+
+    @njit(parallel=True)
+    def copy(to, source):
+        for thread in prange(len(to)):
+            to[thread] = source[thread]
+
+    other = np.empty_like(large)
+    arithmetic, moving = (
+        min(time_pair(call, lambda: None, runs)[0])
+        for call in (lambda: _multiply_adds(data, rounds), lambda: copy(other, large))
+    )
+    return threads * rounds * 8 * LANES / arithmetic, 2 * large.nbytes / moving
+
+
+def work(rgb, depth, lens, gain):
+    """(multiply-adds, bytes) that a stack needs at least: the taps of every sample's kernel, four channels each, and of
+    the warp, three channels; the samples read and the slices written once a slice.
+    """
+    layers = split_layers(rgb, (gain / depth).astype(np.float32))
+    table = kernel_table(18.0)
+    taps = 0
+    for coverage, q in (
+        (layers.front_coverage, layers.front_disparity_px),
+        (layers.back_coverage, layers.back_disparity_px),
+    ):
+        for s in lens["focus_distances_m"]:
+            level = np.rint(np.abs(gain / s - q[coverage > 0]) * LEVELS_PER_PX).astype(int)
+            taps += int(((2 * table.radius[level] + 1) ** 2).sum())
+    pixels = depth.size * len(lens["focus_distances_m"])
+    samples = 1 + np.count_nonzero(layers.back_coverage) / depth.size
+    return 4 * taps + 3 * 2 * (2 * LOBES + 1) * pixels, pixels * (samples * 6 * 4 + 3 * 4)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rgbd", type=Path, help="folder that holds folders of RGB-D frames")
@@ -70,6 +128,7 @@ def main():
     from focalsim import render_stack
 
     rows, ratios, first_call = [], [], None
+    multiply_adds, bandwidth = machine()
     for folder in sorted(p for p in arguments.rgbd.iterdir() if p.is_dir()):
         scale = 5000.0 if folder.name.startswith(("icl", "open3d_tum")) else None
         source = open_source(folder, depth_scale=scale)
@@ -91,14 +150,25 @@ def main():
         )
         ratio = float(np.median(np.array(plain) / np.array(ours)))
         ratios.append(ratio)
-        rows.append([folder.name, *summary(ours), *summary(plain), ratio])
+        needed, moved = work(rgb, depth, lens, gain)
+        floor = needed / multiply_adds * 1e3
+        rows.append([folder.name, *summary(ours), *summary(plain), ratio, needed / 1e6, floor, moved / bandwidth * 1e3])
     text = (
         f"Milliseconds for a stack of {len(focus)} x {WIDTH} x {HEIGHT}, {arguments.phone}: median, minimum, maximum "
         f"of {arguments.runs} runs in turn\n\n"
         + markdown_table(
-            ["frame", "focalsim", "min", "max", "plain OpenCV", "min", "max", "OpenCV / focalsim"], rows, 2
+            ["frame", "focalsim", "min", "max", "plain OpenCV", "min", "max", "OpenCV / focalsim"],
+            [row[:8] for row in rows],
+            2,
         )
         + f"\nmedian ratio {np.median(ratios):.2f}; first call with kernels from the cache {first_call * 1e3:.0f} ms\n"
+        f"\nThe floor: on its {get_num_threads()} threads this machine does {multiply_adds / 1e9:.0f} thousand million "
+        f"multiply-adds a second and copies {bandwidth / 1e9:.0f} GB a second (read and written). A stack needs:\n\n"
+        + markdown_table(
+            ["frame", "million multiply-adds", "ms at that rate", "ms at that bandwidth", "taken / floor"],
+            [[row[0], *row[8:], row[1] / max(row[9:])] for row in rows],
+            2,
+        )
     )
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -138,26 +138,25 @@ def render_only(job, place, seconds, barrier, results):
 
 def end_to_end(job, workers, samples, scheduler=""):
     """Stacks per second from the first to the last sample, seconds before the first, processor seconds, bytes."""
-    import tqdm
-
+    from focalsim import progress
     from focalsim.pipeline import render_bundle
 
     job = replace(job, config=replace(job.config, samples=samples))
     moments = []
 
-    class Bar(tqdm.tqdm):
+    class Bar(progress.tqdm):
         def update(self, n=1):
             moments.append((time.perf_counter(), n))
             return super().update(n)
 
-    original, tqdm.tqdm = tqdm.tqdm, Bar
+    original, progress.tqdm = progress.tqdm, Bar
     try:
         with tempfile.TemporaryDirectory() as out:
             started, used = time.perf_counter(), processor_seconds()
             report = render_bundle(job, out, workers=workers, scheduler=scheduler)
             ended = time.perf_counter()
     finally:
-        tqdm.tqdm = original
+        progress.tqdm = original
     first, count = moments[0]
     return {
         "rate": (samples - count) / (ended - first),
