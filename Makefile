@@ -13,13 +13,13 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Rendering resumes where it stopped; training starts afresh.
+# Rendering resumes where it stopped; training starts afresh, and is too short for a falling rate and averages.
 demo: $(BIN)/.installed
 	$(BIN)/focalsim render --phone pixel4 --slices 6 --samples 96 --out $(DEMO)/train --resume
 	$(BIN)/focalsim render --phone pixel4 --slices 6 --samples 8 --seed 1 --out $(DEMO)/test --resume
 	$(BIN)/focalsim verify $(DEMO)/train $(DEMO)/test
 	$(BIN)/focalsim preview $(DEMO)/test --samples 2 --out $(DEMO)/stack.png --overwrite
-	$(BIN)/dffnet train $(DEMO)/train --out $(DEMO)/run --crop 160 --batch-size 2 --max-steps 215 --overwrite
+	$(BIN)/dffnet train $(DEMO)/train --out $(DEMO)/run --crop 160 --batch-size 2 --max-steps 215 --schedule constant --ema 0 --overwrite
 	$(BIN)/dffnet eval $(DEMO)/run/model.pt $(DEMO)/test --out $(DEMO)/eval --overwrite
 	@echo "look at $(DEMO)/stack.png and the pictures in $(DEMO)/eval"
 
