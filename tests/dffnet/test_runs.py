@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[float]]:
     return seen
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell starts background jobs with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_a_run_broken_off_in_the_middle_of_an_epoch_goes_on_exactly(
     make_shard: MakeShard, tmp_path: Path, losses: dict[int, list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
