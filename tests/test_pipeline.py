@@ -301,8 +301,10 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, undisturbed, how):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command(tmp_path), start_new_session=True, **pipes) as process:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command(tmp_path), start_new_session=True, **options) as process:
         while not (tmp_path / "shard-00001.h5").exists():
             assert process.poll() is None, "finished too early"
             time.sleep(0.002)
