@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from focalsim.camera.effects import Aperture
 from focalsim.render.kernels import BASIS_SIZE, SUPPORT_PX, diameter_of, keys6, lens_basis, level_of
 from focalsim.render.layers import Layers
-from focalsim.render.visibility import NONE, PARTIAL, lens_visibility
+from focalsim.render.scatter import ENOUGH
+from focalsim.render.visibility import NONE, PARTIAL, seen_samples
 
 _RIM_POINTS = 4001  # of a rim of bent blades
 _BAND = 64  # rows of output in one piece of work, at most
-_ENOUGH = 0.02  # a coverage below this says nothing of the colour
 
 
 def rim_radius(aperture: Aperture, angle: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -110,21 +110,13 @@ class ApertureScatter:
     """
 
     def __init__(self, layers: Layers, aperture: Aperture, largest_px: float) -> None:
-        front = (layers.front_rgb, layers.front_coverage, layers.front_disparity_px)
-        back = (layers.back_rgb, layers.back_coverage, layers.back_disparity_px)
-        self._front, self._back = ((*samples, *_seen(*samples[1:], layers)) for samples in (front, back))
+        self._front, self._back = seen_samples(layers)
         table = aperture_table(aperture, largest_px)
         self._table = (table.radius, table.start, table.weights)
 
     def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
         """Render the slice focused at g/s into ``out``, an image as resample.planar gives it."""
         _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, out)
-
-
-def _seen(
-    coverage: NDArray[np.float32], disparity_px: NDArray[np.float32], layers: Layers
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    return lens_visibility(disparity_px, coverage > 0, layers.front_disparity_px, layers.front_coverage)
 
 
 _level_of: Any = njit(level_of)
@@ -172,7 +164,7 @@ def _spread_row(sums, row, reach, samples, y, focus_q, table, kernel):
 def _blur(front, back, focus_q, table, out):
     height, width = front[1].shape
     reach = int(table[0][-1])
-    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(_ENOUGH)
+    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH)
     bands = -(-height // _BAND)
     for band in prange(bands):
         first, last = height * band // bands, height * (band + 1) // bands  # output rows [first, last)

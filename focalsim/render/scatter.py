@@ -36,7 +36,7 @@ from focalsim.render.simd import (
     subtract,
     zero,
 )
-from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_visibility
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, seen_samples
 
 _BAND = 128  # rows of output in one piece of work, at most
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
@@ -56,16 +56,8 @@ class Scatter:
     def __init__(self, layers: Layers, largest_px: float) -> None:
         table = kernel_table(largest_px)
         self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide)
-        occluder = (layers.front_disparity_px, layers.front_coverage)
-        front, back = (
-            Samples.of_layer(
-                color, coverage, q, *lens_visibility(q, coverage > 0, *occluder), table.reach_px(largest_px)
-            )
-            for color, coverage, q in (
-                (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
-                (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
-            )
-        )
+        reach = table.reach_px(largest_px)
+        front, back = (Samples.of_layer(*samples, reach) for samples in seen_samples(layers))
         self._levels = [_Level(front, back)]
         while largest_px > LARGEST_PX:
             largest_px /= 2

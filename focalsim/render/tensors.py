@@ -24,7 +24,7 @@ from focalsim.render.kernels import (
 from focalsim.render.layers import Layers
 from focalsim.render.resample import AxisMap
 from focalsim.render.scatter import ENOUGH
-from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_visibility
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, seen_samples
 
 MAX_BLUR_PX = LARGEST_PX
 _ODD = (1, 2)  # basis functions that change sign with the blur
@@ -70,15 +70,7 @@ class TensorScatter:
         columns = slice(middle - self._reach, middle + self._reach + 1)
         taps = table.wide[1:, :, : self._reach + 1, columns].transpose(2, 3, 1, 0)
         self._taps = torch.from_numpy(np.ascontiguousarray(taps)).to(device)
-        occluder = (layers.front_disparity_px, layers.front_coverage)
-        self._layers = []
-        for color, coverage, q in (
-            (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
-            (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
-        ):
-            index, seen = lens_visibility(q, coverage > 0, *occluder)
-            if index.any():
-                self._layers.append(self._upload(color, coverage, q, index, seen, device))
+        self._layers = [self._upload(*samples, device) for samples in seen_samples(layers) if samples[3].any()]
 
     def _upload(
         self,

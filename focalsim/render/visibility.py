@@ -17,7 +17,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import lens_basis
-from focalsim.render.layers import EDGE_PX
+from focalsim.render.layers import EDGE_PX, Layers
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
 _UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
@@ -66,6 +66,23 @@ def lens_visibility(
         coefficients,
     )
     return index, coefficients
+
+
+SeenSamples = tuple[
+    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]
+]
+
+
+def seen_samples(layers: Layers) -> tuple[SeenSamples, SeenSamples]:
+    """Front and back: colour (H, W, 3), coverage and disparity (H, W), index and coefficients of lens_visibility."""
+    front, back = (
+        (color, coverage, q, *lens_visibility(q, coverage > 0, layers.front_disparity_px, layers.front_coverage))
+        for color, coverage, q in (
+            (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
+            (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
+        )
+    )
+    return front, back
 
 
 @njit(cache=True, nogil=True, parallel=True)
