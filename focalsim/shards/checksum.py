@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from focalsim.code_cache import forgive_full_disks
 
-_ROWS, _COLUMNS = 16, 128  # the lanes of the inner loops; 32 bits hold their sums
+_ROWS, _COLUMNS = 16, 64  # of a block; 32 bits hold all its sums
 _MODULUS = 65535
 
 
-def matches(data: NDArray[np.uint8], stored: bytes | bytearray) -> bool:
-    """Whether ``stored`` is the checksum of the bytes ``data`` (contiguous); as HDF5 before 1.6.3 wrote it too."""
-    if data.size % 2:
-        data = np.append(data, np.uint8(0))
-    expected = int(_fletcher32(data.view("<u2"))).to_bytes(len(stored), "little")
-    return bytes(stored) in (expected, bytes(expected[i] for i in (1, 0, 3, 2)))
+def matches(parts: NDArray[np.uint8], stored: NDArray[np.uint8]) -> bool:
+    """Whether ``stored`` (n, 4) are the checksums of the bytes ``parts`` (n, size), contiguous both.
+
+    Byte-swapped ones fit too: HDF5 before 1.6.3 wrote them.
+    """
+    if parts.shape[1] % 2:
+        parts = np.pad(parts, ((0, 0), (0, 1)))
+    return bool(_match(parts.view("<u2"), stored.view("<u4")))
 
 
 def _fletcher32_of(words: Any) -> Any:
@@ -32,31 +34,27 @@ def _fletcher32_of(words: Any) -> Any:
     block = _ROWS * _COLUMNS
     whole = words.size // block
     blocks = words[: whole * block].reshape(whole, _ROWS, _COLUMNS)
-    sums, weighted = np.empty(_COLUMNS, np.uint32), np.empty(_COLUMNS, np.uint32)
-    a = b = np.uint64(0)
-    anything = False
+    a = b = anything = np.uint64(0)
     for k in range(whole):
         piece = blocks[k]
+        in_block = by_row = by_column = np.uint32(0)
         # Unsigned indices, without which the compiler finds no vector form.
         for j in range(columns):
             t = u = np.uint32(0)
             for r in range(rows):
                 t = np.uint32(t + np.uint32(piece[r, j]))
                 u = np.uint32(u + t)  # weighs row r by rows - r
-            sums[j], weighted[j] = t, u
-        in_block = by_row = by_column = np.uint64(0)
-        for j in range(columns):
-            in_block += np.uint64(sums[j])
-            by_row += np.uint64(weighted[j])
-            by_column += np.uint64(j) * np.uint64(sums[j])
+            in_block = np.uint32(in_block + t)
+            by_row = np.uint32(by_row + u)
+            by_column = np.uint32(by_column + np.uint32(np.uint32(j) * t))
         # The weight of row r, column j within the block is columns (rows - r) - j.
-        b = (b + np.uint64(block) * a + columns * by_row - by_column) % np.uint64(_MODULUS)
-        a = (a + in_block) % np.uint64(_MODULUS)
-        anything |= bool(in_block > 0)
+        b = (b + np.uint64(block) * a + columns * np.uint64(by_row) - np.uint64(by_column)) % np.uint64(_MODULUS)
+        a = (a + np.uint64(in_block)) % np.uint64(_MODULUS)
+        anything |= np.uint64(in_block)
     for i in range(whole * block, words.size):
         a += np.uint64(words[i])
         b += a
-        anything |= bool(words[i] > 0)
+        anything |= np.uint64(words[i])
     a = a * np.uint64(256) % np.uint64(_MODULUS)
     b = b % np.uint64(_MODULUS) * np.uint64(256) % np.uint64(_MODULUS)
     if anything:
@@ -65,6 +63,19 @@ def _fletcher32_of(words: Any) -> Any:
     return b << np.uint64(16) | a
 
 
+def _match_of(parts: Any, stored: Any) -> Any:
+    """Whether each of ``stored`` (n, 1) is the checksum of the words ``parts`` (n, m), or that with bytes swapped."""
+    odd = np.uint64(0x00FF00FF)
+    for k in range(len(parts)):
+        right, given = _fletcher32(parts[k]), np.uint64(stored[k, 0])
+        swapped = (right & odd) << np.uint64(8) | (right >> np.uint64(8)) & odd
+        if given != right and given != swapped:
+            return False
+    return True
+
+
 forgive_full_disks()
 _fletcher32: Any = njit(cache=True, nogil=True)(_fletcher32_of)
-matches(np.zeros(2, np.uint8), bytes(4))  # compiled now: what goes wrong there must not look like a damaged shard
+_match: Any = njit(cache=True, nogil=True)(_match_of)
+# Compiled now: what goes wrong there must not look like a damaged shard.
+matches(np.zeros((1, 2), np.uint8), np.zeros((1, 4), np.uint8))
