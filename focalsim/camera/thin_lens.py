@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from focalsim.errors import ConfigError
 
 
-def sensor_distance_m(focal_length_m: float, focus_distance_m: ArrayLike) -> NDArray[np.float64]:
+def sensor_distance_m(focal_length_m: float | NDArray[np.float64], focus_distance_m: ArrayLike) -> NDArray[np.float64]:
     """Lens-to-sensor distance v = f s / (s - f) in metres.
 
     Raises ConfigError where s <= f: no real image is formed.
@@ -27,7 +27,11 @@ def sensor_distance_m(focal_length_m: float, focus_distance_m: ArrayLike) -> NDA
 
 
 def blur_gain_px_m(
-    focal_length_m: float, f_number: float, sensor_distance: ArrayLike, width_px: int, sensor_width_m: float
+    focal_length_m: float | NDArray[np.float64],
+    f_number: float | NDArray[np.float64],
+    sensor_distance: ArrayLike,
+    width_px: int,
+    sensor_width_m: float | NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Factor g (pixel metres) of the blur: disc diameter in pixels = g |1/s - 1/d|."""
     aperture_m = focal_length_m / f_number

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 # Neighbours whose blur differs by more than this (pixels of diameter) belong to different surfaces.
 EDGE_PX = 0.5
-_COVERAGE_STD = 0.1  # how far the true coverage lies from what the depth edge's shape says
-_NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
+COVERAGE_STD = 0.1  # how far the true coverage lies from what the depth edge's shape says
+NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +137,15 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
             if known:
                 b[:] = b_rgb[y, x]
                 square_b = np.float32(0.0)
-            variance_f = max(square_f, np.float32(0.0)) / 3 + _NOISE_VARIANCE
-            variance_b = max(square_b, np.float32(0.0)) / 3 + _NOISE_VARIANCE
+            variance_f = max(square_f, np.float32(0.0)) / 3 + NOISE_VARIANCE
+            variance_b = max(square_b, np.float32(0.0)) / 3 + NOISE_VARIANCE
             along = 0.0
             contrast = 0.0
             for c in range(3):
                 along += (rgb[y, x, c] - b[c]) * (f[c] - b[c])
                 contrast += (f[c] - b[c]) ** 2
             trust = float(prior**2 * variance_f + (1.0 - prior) ** 2 * variance_b)
-            coverage = (along / trust + prior / _COVERAGE_STD**2) / (contrast / trust + 1.0 / _COVERAGE_STD**2)
+            coverage = (along / trust + prior / COVERAGE_STD**2) / (contrast / trust + 1.0 / COVERAGE_STD**2)
             # The depth sample at the pixel's centre says which surface holds about half of it or more.
             coverage = min(max(coverage, 0.3), 1.0) if own_near else min(max(coverage, 0.0), 0.7)
             # Share the misfit by the variances, then make the compositing equation exact with both colours >= 0.

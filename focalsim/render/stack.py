@@ -9,18 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focalsim.camera.effects import Aperture, LateralColor
-from focalsim.camera.thin_lens import blur_gain_px_m, sensor_distance_m
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
 from focalsim.render.aperture import ApertureScatter
+from focalsim.render.check import Window, check_optics, check_size, check_window
 from focalsim.render.layers import Layers, split_layers
 from focalsim.render.resample import AxisMap, breathing_map, planar, resample, source_scale
 from focalsim.render.scatter import Scatter
 
-_ASPECT_TOLERANCE = 0.01
 _ALL = slice(0, 3)  # red, green and blue
-
-Window = tuple[int, int, int, int]  # left, top, width, height
 
 
 def render_stack(
@@ -65,8 +62,10 @@ def render_stack(
         blur reaches into the picture, and breathing brings it into view. Beyond the source its border is replicated
     lateral_color : image scale of red and blue relative to green, less one; None = the same for all
     aperture : a polygon with its corners on the rim of the disc of diameter f/N; None = the disc
-    device : where PyTorch computes blur and warp, "cuda" for one; None = compiled code on the CPU. Tensors may be given
-        for the arrays: then the stack is a tensor on ``device`` or else on the device of ``rgb_linear``. No gradients
+    device : where PyTorch renders, "cuda" for one; None = compiled code on the CPU. Tensors may be given for arrays:
+        then the stack is a tensor on ``device`` or else on the device of ``rgb_linear``. With tensors or ``device`` all
+        arguments may be a batch's, with its axis B in front: rgb_linear (B, H, W, 3), depth_m (B, H, W). What then has
+        no such axis (focus distances (S,), a focal length) is all scenes'. The stacks are (B, S, H, W, 3). No gradients
 
     Returns
     -------
@@ -78,35 +77,48 @@ def render_stack(
     ------
     RenderError (a ValueError) for wrong shapes, dtypes and numbers that cannot be; it says what was expected.
     """
-    is_tensor = hasattr(rgb_linear, "detach")
-    if is_tensor and device is None:
-        device = rgb_linear.device
+    if device is not None or hasattr(rgb_linear, "detach"):
+        from focalsim.render.tensors import render_tensors
+
+        if aperture is not None:
+            raise RenderError("polygonal apertures are rendered on the CPU (device=None)")
+        return render_tensors(  # type: ignore[no-any-return]
+            rgb_linear,
+            depth_m,
+            focal_length_m=focal_length_m,
+            f_number=f_number,
+            sensor_width_m=sensor_width_m,
+            focus_distances_m=focus_distances_m,
+            magnification=magnification,
+            principal_point_px=principal_point_px,
+            valid=valid,
+            hidden_rgb_linear=hidden_rgb_linear,
+            hidden_depth_m=hidden_depth_m,
+            output_size=output_size,
+            window=window,
+            lateral_color=lateral_color,
+            device=device,
+        )
     rgb, depth = _check_frame(rgb_linear, depth_m, valid)
     hidden_rgb, hidden_depth = _check_hidden(hidden_rgb_linear, hidden_depth_m, depth.shape)
-    for name, value in (("focal_length_m", focal_length_m), ("f_number", f_number), ("sensor_width_m", sensor_width_m)):
-        if not (isinstance(value, (int, float, np.number)) and 0 < float(value) < np.inf):
-            raise RenderError(f"{name} must be a positive number, got {value!r}")
-    focus = np.atleast_1d(np.asarray(focus_distances_m, np.float64))
-    if focus.ndim != 1 or not len(focus) or not np.all(np.isfinite(focus) & (focus > focal_length_m)):
-        raise RenderError(
-            f"focus_distances_m must be (S,) metres, each greater than the focal length {focal_length_m} m, "
-            f"got {np.array2string(focus, threshold=5)}"
-        )
-    v = sensor_distance_m(focal_length_m, focus)
-    v_ref = float(v.min())  # the farthest focus
-    zoom = _check_magnification(magnification, v / v_ref)
-    shift = np.zeros((len(focus), 2)) if principal_point_px is None else np.asarray(principal_point_px, np.float64)
-    if shift.shape != (len(focus), 2) or not np.all(np.isfinite(shift)):
-        raise RenderError(f"principal_point_px must be ({len(focus)}, 2) finite pixels, got shape {shift.shape}")
+    optics = check_optics(
+        focal_length_m=focal_length_m,
+        f_number=f_number,
+        sensor_width_m=sensor_width_m,
+        focus_distances_m=focus_distances_m,
+        magnification=magnification,
+        principal_point_px=principal_point_px,
+    )
+    focus, zoom, shift = optics.focus_m[0], optics.magnification[0], optics.shift_px[0]
     window = check_window(window, depth.shape)
     source_size = window[2:]
-    size = _check_size(output_size, source_size)
+    size = check_size(output_size, source_size)
 
     # Blurring first, in the source's own pixels, and warping after gives the same picture as the other way round; it
     # lets all slices share what is prepared per scene, and resamples nothing but finished light. The blur in source
     # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
     scale = source_scale(source_size, size)
-    gain = float(blur_gain_px_m(focal_length_m, f_number, v_ref, size[0], sensor_width_m)) * scale
+    gain = float(optics.gain_px_m(size[0])[0]) * scale
     layers, largest = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
     maps = [
         [
@@ -115,13 +127,6 @@ def render_stack(
         ]
         for m, (px, py) in zip(zoom, shift, strict=True)
     ]
-    if device is not None:
-        if aperture is not None:
-            raise RenderError("polygonal apertures are rendered on the CPU (device=None)")
-        from focalsim.render.tensors import render_tensors
-
-        tensor = render_tensors(layers, largest, gain / focus, maps, size, device)
-        return tensor if is_tensor else tensor.cpu().numpy()  # type: ignore[return-value]
     scene = Scatter(layers, largest) if aperture is None else ApertureScatter(layers, aperture, largest)
     blurred = planar(depth.shape)
     stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
@@ -207,13 +212,8 @@ def _prepare(
     return layers, largest
 
 
-def _array(value: Any) -> NDArray[Any]:
-    """An array of what may be a tensor."""
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-
-
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    rgb, depth, valid = _array(rgb), _array(depth), None if valid is None else _array(valid)
+    rgb, depth = np.asarray(rgb), np.asarray(depth)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype.kind != "f":
         raise RenderError(f"rgb_linear must be (H, W, 3) float linear light, got {rgb.shape} {rgb.dtype}")
     if depth.shape != rgb.shape[:2] or depth.dtype.kind != "f":
@@ -248,7 +248,7 @@ def _check_hidden(
         return None, None
     if rgb is None or depth is None:
         raise RenderError("hidden_rgb_linear and hidden_depth_m go together: give both or none")
-    rgb, depth = _array(rgb).astype(np.float32, copy=False), _array(depth).astype(np.float32, copy=False)
+    rgb, depth = np.asarray(rgb, np.float32), np.asarray(depth, np.float32)
     if rgb.shape != (*shape, 3) or depth.shape != shape:
         raise RenderError(
             f"hidden_rgb_linear must be {(*shape, 3)} and hidden_depth_m {shape}, got {rgb.shape} and {depth.shape}"
@@ -259,44 +259,3 @@ def _check_hidden(
             "hidden surfaces must have positive depth (NaN = unknown) and finite light that is not negative"
         )
     return rgb, depth
-
-
-def check_window(window: Any, shape: tuple[int, ...]) -> Window:
-    """``window``, or all of a frame of ``shape`` (H, W). Raises RenderError where it does not lie in the frame."""
-    if window is None:
-        return 0, 0, shape[1], shape[0]
-    numbers = tuple(window)
-    if len(numbers) != 4 or not all(isinstance(n, (int, np.integer)) for n in numbers):
-        raise RenderError(f"window must be (left, top, width, height) in whole pixels, got {window!r}")
-    left, top, width, height = (int(n) for n in numbers)
-    if min(left, top) < 0 or min(width, height) < 2 or left + width > shape[1] or top + height > shape[0]:
-        raise RenderError(f"window {width}x{height} at ({left}, {top}) does not lie in the {shape[1]}x{shape[0]} frame")
-    return left, top, width, height
-
-
-def _check_magnification(magnification: Any, thin_lens: NDArray[np.float64]) -> NDArray[np.float64]:
-    if magnification is None:
-        return np.ones_like(thin_lens)
-    if isinstance(magnification, str):
-        if magnification != "thin-lens":
-            raise RenderError(f"magnification must be None, 'thin-lens' or numbers, got {magnification!r}")
-        return thin_lens
-    zoom = np.asarray(magnification, np.float64)
-    if zoom.shape != thin_lens.shape or not np.all(np.isfinite(zoom) & (zoom > 0)):
-        raise RenderError(f"magnification must be {thin_lens.shape} positive numbers, got {magnification!r}")
-    return zoom
-
-
-def _check_size(output_size: Any, source_size: tuple[int, int]) -> tuple[int, int]:
-    if output_size is None:
-        return source_size
-    size = tuple(output_size)
-    if len(size) != 2 or not all(isinstance(n, (int, np.integer)) and n >= 2 for n in size):
-        raise RenderError(f"output_size must be (W, H), two whole numbers of at least 2, got {output_size!r}")
-    stretch = (source_size[0] * size[1]) / (source_size[1] * size[0])
-    if abs(stretch - 1) > _ASPECT_TOLERANCE:
-        raise RenderError(
-            f"output_size {size[0]}x{size[1]} has another aspect ratio than the source "
-            f"{source_size[0]}x{source_size[1]}: crop the source first, images are never stretched"
-        )
-    return int(size[0]), int(size[1])

@@ -20,7 +20,7 @@ from focalsim.render.kernels import lens_basis
 from focalsim.render.layers import EDGE_PX, Layers
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
-_UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
+UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
 
 
 def lens_points() -> NDArray[np.float64]:
@@ -124,4 +124,4 @@ def _visibility(todo, q, nearest, f_q, f_cov, ux, uy, fit, index, coefficients):
                 for m in range(n):
                     value += fit[k, m] * seen[m]
                 coefficients[i, k] = value
-            index[y, x] = PARTIAL + i if coefficients[i, 0] > _UNSEEN else NONE
+            index[y, x] = PARTIAL + i if coefficients[i, 0] > UNSEEN else NONE

@@ -1,0 +1,103 @@
+"""The renderer as tensor operations, many scenes at once: the same steps, the same light, on a device of PyTorch.
+
+On CUDA devices every step is a Triton kernel (cuda/). Elsewhere the compiled code of the CPU finds layers and
+visibility, and PyTorch does the rest (plain.py). The blur is MAX_BLUR_PX at most.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from focalsim.camera.effects import LateralColor
+from focalsim.errors import RenderError
+from focalsim.render.check import Window, check_optics, check_size, check_window
+from focalsim.render.kernels import LARGEST_PX
+from focalsim.render.resample import breathing_map, source_scale
+from focalsim.render.tensors.axis import AxisMaps
+from focalsim.render.tensors.frames import check_device, check_frames
+
+MAX_BLUR_PX = LARGEST_PX
+
+
+@torch.no_grad()
+def render_tensors(
+    rgb_linear: Any,
+    depth_m: Any,
+    *,
+    valid: Any,
+    hidden_rgb_linear: Any,
+    hidden_depth_m: Any,
+    output_size: tuple[int, int] | None,
+    window: Window | None,
+    lateral_color: LateralColor | None,
+    device: Any,
+    **camera: Any,
+) -> Any:
+    """stack.render_stack for its arguments as tensors or for a device; those of ``camera`` are check_optics'."""
+    device = check_device(device, rgb_linear)
+    frames = check_frames(rgb_linear, depth_m, valid, hidden_rgb_linear, hidden_depth_m, device)
+    scenes, *shape = frames.depth_m.shape
+    is_batch = np.ndim(rgb_linear) == 4
+    optics = check_optics(**camera, scenes=scenes if is_batch else None)
+    window = check_window(window, tuple(shape))
+    size = check_size(output_size, window[2:])
+    gain = optics.gain_px_m(size[0]) * source_scale(window[2:], size)
+    steps = import_module(f"focalsim.render.tensors.{'cuda' if has_triton(device) else 'plain'}")
+
+    disparity, hidden_disparity = (_disparity_px(gain, depth) for depth in (frames.depth_m, frames.hidden_depth_m))
+    samples = steps.prepare(frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden_disparity)
+    focus = torch.from_numpy(gain[:, None] / optics.focus_m).float().to(device)
+    largest = float(samples.blur_px(focus).max())
+    if largest > MAX_BLUR_PX:
+        raise RenderError(
+            f"on {device} the blur may be {MAX_BLUR_PX:g} pixels at most, here it is {largest:.1f}: "
+            "render on the CPU (device=None), or a smaller picture"
+        )
+    stacks = steps.blur(samples, focus)
+    x, y = _axis_maps(tuple(shape), window, size, optics.magnification, optics.shift_px, lateral_color)
+    if x.identity and y.identity:
+        stacks = stacks.permute(0, 1, 3, 4, 2).contiguous()
+    else:
+        stacks = steps.warp(stacks, x.taps(device), y.taps(device))
+    stacks = stacks if is_batch else stacks[0]
+    return stacks if isinstance(rgb_linear, torch.Tensor) else stacks.cpu().numpy()
+
+
+def has_triton(device: torch.device) -> bool:
+    """Whether Triton compiles for ``device``."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _disparity_px(gain: NDArray[np.float64], depth_m: torch.Tensor | None) -> torch.Tensor | None:
+    """q = g/d, rounded as the compiled code does."""
+    if depth_m is None:
+        return None
+    return torch.div(torch.from_numpy(gain).float().to(depth_m.device)[:, None, None], depth_m)
+
+
+def _axis_maps(
+    shape: tuple[int, ...],
+    window: Window,
+    size: tuple[int, int],
+    magnification: NDArray[np.float64],
+    shift_px: NDArray[np.float64],
+    lateral_color: LateralColor | None,
+) -> tuple[AxisMaps, AxisMaps]:
+    """The warp of every scene, slice and, if they differ, channel along x and y."""
+    scales = [1.0] if lateral_color is None else [1 + lateral_color.red, 1.0, 1 + lateral_color.blue]
+    zoom: Any = magnification[..., None] * scales
+    shift: Any = shift_px[..., None, 0], shift_px[..., None, 1]
+    maps = breathing_map(window[2:], size, zoom, shift)  # which are linear: arrays go through
+    x, y = (
+        AxisMaps(np.asarray(axis.slope), np.asarray(axis.offset + start), axis.n_out, n_in)
+        for axis, start, n_in in zip(maps, window[:2], reversed(shape), strict=True)
+    )
+    return x, y

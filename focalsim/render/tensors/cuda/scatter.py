@@ -1,0 +1,196 @@
+"""The sums of all slices (render/scatter.py) as a kernel that gathers: a pixel takes up what its neighbours spread.
+
+A program computes a tile of a few slices. It goes through the neighbours of its pixels one offset after another, only
+so far as the blur of the samples around reaches, so that sharp regions cost little. The table of kernels is laid out
+so that neighbours of like blur read next to each other; it stays in the L1 cache, and so do the samples of a tile.
+Additions are made in float32 in a fixed order: the same call gives the same result every time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+from focalsim.render import kernels, visibility
+from focalsim.render import scatter as compiled
+from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
+from focalsim.render.tensors.samples import SampleTensors, quadrant_kernels
+
+LEVELS_PER_PX = tl.constexpr(float(kernels.LEVELS_PER_PX))
+FIRST_COARSE = tl.constexpr(float(kernels.COARSE_FROM_PX * kernels.LEVELS_PER_PX))
+COARSER = tl.constexpr(kernels.COARSE_LEVELS_PER_PX / kernels.LEVELS_PER_PX)
+ENOUGH = tl.constexpr(compiled.ENOUGH)
+PARTIAL = tl.constexpr(visibility.PARTIAL)
+_SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
+SQUARE_PX = tl.constexpr(_SQUARE_PX)
+AROUND = tl.constexpr(-(-kernels.WIDE_PX // _SQUARE_PX))  # squares that the widest kernel reaches across
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """What one program computes: ``slices`` slices of ``rows`` x ``columns`` pixels, by ``warps`` of 32 threads.
+
+    Powers of two, rows and columns at least 8. More slices share the reading of samples, but go as far as the most
+    blurred of them.
+    """
+
+    slices: int = 2
+    rows: int = 8
+    columns: int = 32
+    warps: int = 4
+
+
+DEFAULT = Tiling()
+
+
+def blur(samples: SampleTensors, focus_disparity_px: torch.Tensor, tiling: Tiling = DEFAULT) -> torch.Tensor:
+    """Slices (B, S, 3, H, W) of all scenes, focused at g/s = ``focus_disparity_px`` (B, S)."""
+    scenes, slices = focus_disparity_px.shape
+    height, width = samples.disparity_px.shape[-2:]
+    lowest, highest, partial = squares(samples)
+    table, radii = quadrant_kernels(focus_disparity_px.device)
+    blurred = focus_disparity_px.new_empty(scenes, slices, 3, height, width)
+    tiles_x = blocks(width, tiling.columns)
+    _blur[(tiles_x * blocks(height, tiling.rows), blocks(slices, tiling.slices), scenes)](
+        samples.light, samples.disparity_px, samples.ratio, samples.kind, lowest, highest, partial,
+        table, radii, focus_disparity_px.contiguous(), blurred,
+        slices, height, width, tiles_x, lowest.shape[-2], lowest.shape[-1], len(radii) - 1, table.shape[1],
+        SLICES=tiling.slices, ROWS=tiling.rows, COLUMNS=tiling.columns, **{**OPTIONS, "num_warps": tiling.warps},
+    )  # fmt: skip
+    return blurred
+
+
+def squares(samples: SampleTensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of every square (B, 2, h, w): lowest and highest disparity of its samples, and whether any is PARTIAL (int8).
+
+    A square without samples has the lowest above the highest.
+    """
+    height, width = samples.kind.shape[-2:]
+    edge = (0, -width % _SQUARE_PX, 0, -height % _SQUARE_PX)
+
+    def of(values: torch.Tensor, outside: float) -> torch.Tensor:
+        padded = torch.nn.functional.pad(values, edge, value=outside)
+        across, down = (n // _SQUARE_PX for n in reversed(padded.shape[-2:]))
+        return padded.reshape(*padded.shape[:-2], down, _SQUARE_PX, across, _SQUARE_PX)
+
+    there, q = samples.kind != visibility.NONE, samples.disparity_px
+    lowest = of(torch.where(there, q, torch.inf), torch.inf).amin((-3, -1))
+    highest = of(torch.where(there, q, -torch.inf), -torch.inf).amax((-3, -1))
+    return lowest, highest, of(samples.kind, visibility.NONE).amax((-3, -1))
+
+
+@triton.jit
+def _level_of(blur):
+    """kernels.level_of, rounded."""
+    level = tl.abs(blur) * LEVELS_PER_PX
+    level = tl.minimum(level, FIRST_COARSE) + tl.maximum(level - FIRST_COARSE, 0.0) * COARSER
+    return level + 0.5
+
+
+@triton.jit
+def _blur(
+    light, disparity, ratio, kind, lowest, highest, partial, table, radii, focus, blurred,
+    slices, height, width, tiles_x, squares_y, squares_x, top, side,
+    SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    scene = tl.program_id(2).to(tl.int64)
+    first_y = tl.program_id(0) // tiles_x * ROWS
+    first_x = tl.program_id(0) % tiles_x * COLUMNS
+    n = tl.arange(0, ROWS * COLUMNS)
+    y, x = first_y + n // COLUMNS, first_x + n % COLUMNS
+    s = tl.program_id(1) * SLICES + tl.arange(0, SLICES)
+    f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1))
+    red, green, blue, covered = _gather(
+        light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2, f, first_y, first_x, y, x,
+        height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
+    )  # fmt: skip
+    b_red, b_green, b_blue, behind = _gather(
+        light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2 + 1, f, first_y, first_x, y, x,
+        height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
+    )  # fmt: skip
+    share = tl.where(behind > ENOUGH, tl.maximum(1 - covered, 0.0) / tl.maximum(behind, ENOUGH), 0.0)
+    norm = 1.0 / tl.maximum(covered + share * behind, ENOUGH)
+    size = height * width
+    inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
+    place = blurred + (scene * slices + s)[:, None] * 3 * size + (y * width + x)[None, :]
+    tl.store(place, (red + share * b_red) * norm, mask=inside)
+    tl.store(place + size, (green + share * b_green) * norm, mask=inside)
+    tl.store(place + 2 * size, (blue + share * b_blue) * norm, mask=inside)
+
+
+@triton.jit
+def _gather(
+    light, disparity, ratio, kind, lowest, highest, partial, table, radii, layer, f, first_y, first_x, y, x,
+    height, width, squares_y, squares_x, top, side,
+    SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage."""
+    # How far do samples reach that reach this tile? Asked of the squares around.
+    ACROSS: tl.constexpr = COLUMNS // SQUARE_PX + 2 * AROUND
+    DOWN: tl.constexpr = ROWS // SQUARE_PX + 2 * AROUND
+    n = tl.arange(0, triton.next_power_of_2(DOWN * ACROSS))
+    row = first_y // SQUARE_PX - AROUND + n // ACROSS
+    column = first_x // SQUARE_PX - AROUND + n % ACROSS
+    there = (n < DOWN * ACROSS) & (row >= 0) & (row < squares_y) & (column >= 0) & (column < squares_x)
+    square = layer * squares_y * squares_x + row * squares_x + column
+    far_y = tl.maximum(row * SQUARE_PX - (first_y + ROWS - 1), first_y - (row * SQUARE_PX + SQUARE_PX - 1))
+    far_x = tl.maximum(column * SQUARE_PX - (first_x + COLUMNS - 1), first_x - (column * SQUARE_PX + SQUARE_PX - 1))
+    away = tl.maximum(tl.maximum(far_y, far_x), 0)
+    low = tl.load(lowest + square, mask=there, other=float("inf"))
+    high = tl.load(highest + square, mask=there, other=float("-inf"))
+    there = there & (low <= high)
+    low, high = tl.where(there, low, 0.0), tl.where(there, high, 0.0)
+    largest = tl.maximum(tl.abs(f[:, None] - low[None, :]), tl.abs(high[None, :] - f[:, None]))
+    levels = tl.minimum(_level_of(largest), top).to(tl.int32)
+    radius = tl.load(radii + levels, mask=there[None, :], other=-1)
+    reaching = there[None, :] & (radius >= away[None, :])
+    reach = tl.max(tl.max(tl.where(reaching, radius, -1), 1), 0)
+    near = tl.max(reaching.to(tl.int32), 0) > 0
+    some_partial = tl.max(tl.where(near, tl.load(partial + square, mask=near, other=0).to(tl.int32), 0), 0) == PARTIAL
+
+    size = height * width
+    light += layer * 4 * size
+    disparity += layer * size
+    ratio += layer * 5 * size
+    kind += layer * size
+    plane = side * side * (top + 1)  # of the table, one basis function
+    red = tl.zeros((SLICES, ROWS * COLUMNS), tl.float32)
+    green, blue, covered = red, red, red
+    for dy in range(-reach, reach + 1):
+        line = tl.minimum(tl.maximum(y - dy, 0), height - 1) * width
+        for dx in range(-reach, reach + 1):
+            j = line + tl.minimum(tl.maximum(x - dx, 0), width - 1)
+            c = f[:, None] - tl.load(disparity + j)[None, :]
+            level = tl.minimum(_level_of(c), top).to(tl.int32)
+            tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + level
+            weight = tl.load(tap)
+            if some_partial:
+                weight = _add_partial(weight, tap, plane, ratio + j, size, tl.load(kind + j) == PARTIAL, c, dy, dx)
+            red += weight * tl.load(light + j)[None, :]
+            green += weight * tl.load(light + size + j)[None, :]
+            blue += weight * tl.load(light + 2 * size + j)[None, :]
+            covered += weight * tl.load(light + 3 * size + j)[None, :]
+    return red, green, blue, covered
+
+
+@triton.jit
+def _add_partial(weight, tap, plane, ratio, size, is_partial, c, dy, dx):
+    """The kernel of samples that a part of the lens sees; the odd basis functions change sign with c, dy or dx."""
+    mask = is_partial[None, :] & (c == c)
+    sign = tl.where(c > 0, 1.0, -1.0)
+    sign_y = tl.where(dy < 0, -1.0, 1.0)
+    sign_x = tl.where(dx < 0, -1.0, 1.0)
+    a1 = tl.load(ratio, mask=is_partial, other=0.0) * sign_x
+    a2 = tl.load(ratio + size, mask=is_partial, other=0.0) * sign_y
+    a3 = tl.load(ratio + 2 * size, mask=is_partial, other=0.0) * (sign_x * sign_y)
+    a4 = tl.load(ratio + 3 * size, mask=is_partial, other=0.0)
+    a5 = tl.load(ratio + 4 * size, mask=is_partial, other=0.0)
+    odd = a1[None, :] * tl.load(tap + plane, mask=mask, other=0.0)
+    odd += a2[None, :] * tl.load(tap + 2 * plane, mask=mask, other=0.0)
+    even = a3[None, :] * tl.load(tap + 3 * plane, mask=mask, other=0.0)
+    even += a4[None, :] * tl.load(tap + 4 * plane, mask=mask, other=0.0)
+    even += a5[None, :] * tl.load(tap + 5 * plane, mask=mask, other=0.0)
+    return weight + sign * odd + even

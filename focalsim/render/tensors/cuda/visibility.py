@@ -1,0 +1,114 @@
+"""What the lens sees of every sample (render/visibility.py) as a kernel: 37 rays for all pixels of a square at once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+
+from focalsim.render import visibility as compiled
+from focalsim.render.kernels import lens_basis
+from focalsim.render.layers import EDGE_PX as _EDGE_PX
+from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
+from focalsim.render.tensors.cuda.layers import window_extreme
+from focalsim.render.tensors.samples import SampleTensors
+
+_SIDE = 8  # pixels of a square
+_RAYS = 64  # 37, filled up to a power of two by rays that count for nothing
+
+EDGE_PX = tl.constexpr(_EDGE_PX)
+UNSEEN = tl.constexpr(compiled.UNSEEN)
+WHOLE, PARTIAL = tl.constexpr(compiled.WHOLE), tl.constexpr(compiled.PARTIAL)
+
+
+def seen_samples(layers: torch.Tensor) -> SampleTensors:
+    """Samples of ``layers`` (B, 2, 5, H, W) and what the lens sees of them."""
+    scenes, _, _, height, width = layers.shape
+    front = layers[:, 0, 4].contiguous()
+    present_q = torch.where(layers[:, :, 3] > 0, layers[:, :, 4], torch.inf)
+    reach = ((front.amax((1, 2)) - present_q.amin((1, 2, 3))) / 2).ceil().int() + 1
+    nearest = window_extreme(front, reach, highest=True)
+    samples = SampleTensors.empty(scenes, height, width, layers.device)
+    squares_x = blocks(width, _SIDE)
+    _see[(squares_x * blocks(height, _SIDE), 2, scenes)](
+        layers, nearest, _rays(layers.device), samples.light, samples.disparity_px, samples.ratio, samples.kind,
+        height, width, squares_x, SIDE=_SIDE, RAYS=_RAYS, **OPTIONS,
+    )  # fmt: skip
+    return samples
+
+
+@lru_cache(maxsize=8)
+def _rays(device: torch.device) -> torch.Tensor:
+    """Half the lens points, x and y, and the weights of the six coefficients: (8, _RAYS)."""
+    points = compiled.lens_points()
+    rows = np.zeros((8, _RAYS), np.float32)
+    rows[:2, : len(points)] = points.T / 2
+    rows[2:, : len(points)] = np.linalg.pinv(lens_basis(points))
+    return torch.from_numpy(rows).to(device)
+
+
+@triton.jit
+def _see(
+    layers, nearest, rays, light, disparity, ratio, kind, height, width, squares_x,
+    SIDE: tl.constexpr, RAYS: tl.constexpr,
+):  # fmt: skip
+    PIXELS: tl.constexpr = SIDE * SIDE
+    scene = tl.program_id(2).to(tl.int64)
+    layer = tl.program_id(1)
+    size = height * width
+    n = tl.arange(0, PIXELS)
+    y = tl.program_id(0) // squares_x * SIDE + n // SIDE
+    x = tl.program_id(0) % squares_x * SIDE + n % SIDE
+    inside = (y < height) & (x < width)
+    i = y * width + x
+    front = layers + scene * 10 * size
+    own = front + layer * 5 * size + i
+    red = tl.load(own, mask=inside, other=0.0)
+    green = tl.load(own + size, mask=inside, other=0.0)
+    blue = tl.load(own + 2 * size, mask=inside, other=0.0)
+    coverage = tl.load(own + 3 * size, mask=inside, other=0.0)
+    q = tl.load(own + 4 * size, mask=inside, other=0.0)
+    present = coverage > 0
+    gap = tl.load(nearest + scene * size + i, mask=inside, other=0.0) - q
+    todo = present & (gap > EDGE_PX)
+
+    ray = tl.arange(0, RAYS)
+    ux, uy = tl.load(rays + ray), tl.load(rays + RAYS + ray)
+    seen = tl.full((PIXELS, RAYS), 1.0, tl.float32)
+    reach = tl.max(tl.where(todo, gap / 2 + 1.5, 0.0).to(tl.int32), 0)
+    if reach > 0:
+        for dy in range(-reach, reach + 1):
+            for dx in range(-reach, reach + 1):
+                there = todo & (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
+                j = i + dy * width + dx
+                ahead = tl.load(front + 4 * size + j, mask=there, other=float("-inf")) - q
+                far = ahead / 2 + 1.42
+                hit = (ahead > EDGE_PX) & (dy * dy + dx * dx <= far * far)
+                if tl.max(hit.to(tl.int32), 0) > 0:
+                    cover = tl.load(front + 3 * size + j, mask=hit, other=0.0)
+                    ahead = tl.where(hit, ahead, 0.0)
+                    tent_x = tl.maximum(1 - tl.abs(dx - ux[None, :] * ahead[:, None]), 0.0)
+                    tent_y = tl.maximum(1 - tl.abs(dy - uy[None, :] * ahead[:, None]), 0.0)
+                    seen -= cover[:, None] * tent_x * tent_y
+    seen = tl.maximum(seen, 0.0)
+    partial = tl.min(seen, 1) < 0.97
+    a0 = tl.sum(seen * tl.load(rays + 2 * RAYS + ray)[None, :], 1)
+    visible = present & ((a0 > UNSEEN) | (partial == 0))
+    partial = visible & partial
+    share = tl.where(partial, a0, 1.0)
+    weight = tl.where(visible, coverage * share, 0.0)
+    place = scene * 2 + layer
+    tl.store(disparity + place * size + i, q, mask=inside)
+    tl.store(kind + place * size + i, tl.where(visible, tl.where(partial, PARTIAL, WHOLE), 0).to(tl.int8), mask=inside)
+    light += place * 4 * size + i
+    tl.store(light, red * weight, mask=inside)
+    tl.store(light + size, green * weight, mask=inside)
+    tl.store(light + 2 * size, blue * weight, mask=inside)
+    tl.store(light + 3 * size, weight, mask=inside)
+    ratio += place * 5 * size + i
+    for k in tl.static_range(5):
+        fit = tl.load(rays + (3 + k) * RAYS + ray)
+        tl.store(ratio + k * size, tl.sum(seen * fit[None, :], 1) / share, mask=partial)
