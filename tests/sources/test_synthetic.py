@@ -43,14 +43,17 @@ def digest(index: int) -> str:
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays if a is not None)).hexdigest()
 
 
-def cast(solids: list[Solid], walls: np.ndarray = FLAT_WALL, scale: int = 1, seed: int = 5) -> Frame:
-    """The frame of hand-made solids before hand-made walls, at ``scale`` times W x H."""
+def cast(solids: list[Solid], walls: np.ndarray = FLAT_WALL, scale: int = 1, seed: int = 5, **light: object) -> Frame:
+    """The frame of hand-made solids before hand-made walls, at ``scale`` times W x H; ``light`` as in LIGHT_DTYPE."""
     rng = np.random.default_rng(seed)
     palette = Palette.draw(rng)
     materials = np.array([draw_material(rng, palette, 0.01) for _ in range(8)], MATERIAL_DTYPE)
     view = View.of_request(REQUEST, W, H)
     backdrop = pack_backdrop(Backdrop(walls, (0,) * len(walls)))
-    world = World(backdrop, pack_solids(solids), materials, compose.draw_light(rng, view), *NO_PHOTOS)
+    lights = compose.draw_light(rng, view)
+    for name, value in light.items():
+        lights[name] = value
+    world = World(backdrop, pack_solids(solids), materials, lights, *NO_PHOTOS)
     focal = INTRINSICS.fx_px * scale
     intrinsics = Intrinsics(focal, focal, (W * scale - 1) / 2, (H * scale - 1) / 2)
     return cast_frame(world, W * scale, H * scale, intrinsics)
@@ -94,7 +97,7 @@ def test_depth_of_a_ball_is_that_of_its_formula() -> None:
 def test_what_hides_is_the_next_object_and_nothing_is_behind_the_wall() -> None:
     near, far = ((0.0, 0.0, 0.3), 0.05), ((0.05, 0.0, 0.6), 0.1)
     near_m, far_m = ball_depth(*near), ball_depth(*far)
-    frame = cast([ball(*far, 2), ball(*near, 1)])
+    frame = cast([ball(*far, 2), ball(*near, 1)], shadows=0.0)
     on_near, on_far = ~np.isnan(near_m), np.isnan(near_m) & ~np.isnan(far_m)
     assert (on_near & ~np.isnan(far_m)).any()
     assert on_far.any()
@@ -102,7 +105,7 @@ def test_what_hides_is_the_next_object_and_nothing_is_behind_the_wall() -> None:
     np.testing.assert_allclose(frame.hidden_depth_m[on_far], 1.0, rtol=1e-6)
     assert np.isnan(frame.hidden_depth_m[~on_near & ~on_far]).all()
     # The hidden colour is that which is seen with the near ball taken away.
-    alone = cast([ball(*far, 2)])
+    alone = cast([ball(*far, 2)], shadows=0.0)
     inside = cv2.erode(on_near.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     inside &= cv2.morphologyEx((~np.isnan(far_m)).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((5, 5))) == 0
     np.testing.assert_allclose(frame.hidden_rgb_linear[inside], alone.rgb_linear[inside], rtol=1e-5)
@@ -236,6 +239,80 @@ def test_some_highlights_exceed_one() -> None:
     assert max(brightest) > 2
     assert max(brightest) <= 12
     assert np.median([float(load(index).rgb_linear.mean()) for index in range(10)]) > 0.05
+
+
+# --- shadows --------------------------------------------------------------------------------------------------
+
+LAMP = np.array([0.4, -0.3, -1.0]) / np.linalg.norm([0.4, -0.3, -1.0])
+CENTRE, RADIUS = np.array([0.0, 0.0, 0.6]), 0.08
+ON_WALL = np.stack([U, V, np.ones_like(U)], axis=-1)  # the points of the wall at 1 m that the pixels see
+
+
+def shade(solids: list[Solid], radius: float, **light: object) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) of the visible and of the hidden surface: light as a share of that without shadows."""
+    light = {"direction": LAMP, "patches": 0.0, "lamp": 1.0, "ambient": 1.0, "lamp_radius": radius, **light}
+    dark, bright = (cast(solids, **light, shadows=shadows) for shadows in (1.0, 0.0))
+    np.testing.assert_array_equal(dark.depth_m, bright.depth_m)
+    with np.errstate(invalid="ignore"):
+        return tuple(  # type: ignore[return-value]
+            getattr(dark, name).mean(axis=2) / getattr(bright, name).mean(axis=2)
+            for name in ("rgb_linear", "hidden_rgb_linear")
+        )
+
+
+def misses_of_lamp_rays() -> np.ndarray:
+    """(H, W) distance in metres at which the ray from each point of the wall to the lamp passes the ball's centre."""
+    to_centre = CENTRE - ON_WALL
+    return np.linalg.norm(np.cross(to_centre, LAMP), axis=-1)
+
+
+def test_a_shadow_falls_where_the_ray_to_the_lamp_meets_the_ball() -> None:
+    visible, _ = shade([ball(tuple(CENTRE), RADIUS, 1)], 1e-6)
+    wall = np.isnan(ball_depth(tuple(CENTRE), RADIUS * 1.1))
+    pixel_m = 1 / INTRINSICS.fx_px
+    inside = wall & (misses_of_lamp_rays() < RADIUS - 4 * pixel_m)
+    outside = wall & (misses_of_lamp_rays() > RADIUS + 4 * pixel_m)
+    assert inside.sum() > 30
+    assert visible[inside].max() < 0.9
+    np.testing.assert_allclose(visible[outside], 1.0, rtol=1e-6)
+
+
+def test_a_large_lamp_gives_a_soft_edge_as_wide_as_its_image_through_a_point() -> None:
+    tangent = 0.15
+    widths = []
+    for radius in (1e-6, tangent):
+        visible, _ = shade([ball(tuple(CENTRE), RADIUS, 1)], radius)
+        wall = np.isnan(ball_depth(tuple(CENTRE), RADIUS * 1.1))
+        misses = misses_of_lamp_rays()[wall & (visible < 0.999)]
+        widths.append(misses.max())
+    distance = (CENTRE[2] - 1.0) / LAMP[2]
+    assert widths[0] == pytest.approx(RADIUS, abs=4 / INTRINSICS.fx_px)
+    assert widths[1] == pytest.approx(RADIUS + tangent * distance, abs=3 / INTRINSICS.fx_px)  # the mean over pixels
+    assert len(np.unique(np.round(visible[wall], 3))) > 10  # steps, not light and dark alone
+
+
+def test_only_what_stands_towards_the_lamp_shades() -> None:
+    """The ball hides the wall from the camera; lit from the camera it shades the hidden wall, not itself."""
+    visible, hidden = shade([ball(tuple(CENTRE), RADIUS, 1)], 1e-6, direction=(0.0, 0.0, -1.0))
+    on_ball = ~np.isnan(ball_depth(tuple(CENTRE), RADIUS * 0.95))
+    np.testing.assert_allclose(visible[on_ball], 1.0, rtol=1e-6)
+    shaded = on_ball & (np.hypot(U, V) < RADIUS - 4 / INTRINSICS.fx_px)
+    assert shaded.sum() > 50
+    assert hidden[shaded].max() < 0.9
+
+
+def test_a_thing_outside_the_frame_casts_its_shadow_into_it() -> None:
+    centre = CENTRE - 0.8 * LAMP / LAMP[2] * 0.6
+    assert abs(centre[0] / centre[2]) > U.max()
+    visible, _ = shade([ball(tuple(centre), RADIUS, 1)], 1e-6)
+    assert np.isnan(ball_depth(tuple(centre), RADIUS)).all()
+    assert (visible < 0.9).sum() > 50
+
+
+def test_most_scenes_have_shadows_and_some_have_none() -> None:
+    view = View.of_request(REQUEST, W, H)
+    shadows = [compose.draw_light(np.random.default_rng(k), view)[0]["shadows"] for k in range(100)]
+    assert 60 < np.count_nonzero(shadows) < 95
 
 
 # --- the source -----------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def compose_world(rng: np.random.Generator, view: View, photos: tuple[NDArray[np
 
 
 def draw_light(rng: np.random.Generator, view: View) -> NDArray[np.void]:
-    """A lamp somewhere on the camera's side of the scene, coloured surroundings, often patches of shade."""
+    """A lamp somewhere on the camera's side of the scene, coloured surroundings, shadows, often patches of shade."""
     light = np.zeros(1, LIGHT_DTYPE)
     row = light[0]
     for name, spread in (("direction", 1.2), ("sky", 1.0)):
@@ -133,4 +133,7 @@ def draw_light(rng: np.random.Generator, view: View) -> NDArray[np.void]:
     row["patch_size_m"] = log_uniform(rng, 0.05, 0.8) / view.w(rng.uniform())
     row["patch_edge"] = log_uniform(rng, 0.03, 0.6)
     row["seed"] = rng.integers(1 << 30)
+    row["lamp_radius"] = log_uniform(rng, 0.01, 0.25)
+    if rng.uniform() < 0.8:  # else light comes from all sides, as under clouds
+        row["shadows"] = rng.uniform(0.6, 1.0)
     return light

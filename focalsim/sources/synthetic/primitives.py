@@ -121,18 +121,24 @@ def solid_hit(solid: Any, u: float, v: float) -> tuple[float, int]:
         m[1, 0] * u + m[1, 1] * v + m[1, 2],
         m[2, 0] * u + m[2, 1] * v + m[2, 2],
     )
+    return local_hit(solid, o[0], o[1], o[2], dx, dy, dz)
+
+
+@kernel
+def local_hit(solid: Any, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
+    """As solid_hit, on the ray from (ox, oy, oz) along (dx, dy, dz) in the solid's frame: distance in that vector."""
     if solid.kind == BOX:
-        return _box_hit(o[0], o[1], o[2], dx, dy, dz)
+        return _box_hit(ox, oy, oz, dx, dy, dz)
     if solid.kind == ELLIPSOID:
-        a, b = dx * dx + dy * dy + dz * dz, o[0] * dx + o[1] * dy + o[2] * dz
-        root = b * b - a * (o[0] * o[0] + o[1] * o[1] + o[2] * o[2] - 1.0)
+        a, b = dx * dx + dy * dy + dz * dz, ox * dx + oy * dy + oz * dz
+        root = b * b - a * (ox * ox + oy * oy + oz * oz - 1.0)
         if root < 0.0:
             return inf, 0
         z = (-b - sqrt(root)) / a
         return (z, 0) if z > 0.0 else (inf, 0)
     if solid.kind == FRUSTUM:
-        return _frustum_hit(o[0], o[1], o[2], dx, dy, dz, solid.shape[0], solid.shape[1] > 0.0)
-    return _sheet_hit(o[0], o[1], o[2], dx, dy, dz, solid.outline, solid.shape[0], solid.shape[1], solid.group)
+        return _frustum_hit(ox, oy, oz, dx, dy, dz, solid.shape[0], solid.shape[1] > 0.0)
+    return _sheet_hit(ox, oy, oz, dx, dy, dz, solid.outline, solid.shape[0], solid.shape[1], solid.group)
 
 
 @kernel

@@ -17,6 +17,7 @@ from focalsim.sources.synthetic.materials import albedo
 from focalsim.sources.synthetic.noise import smoothstep, value_noise
 from focalsim.sources.synthetic.photos import photo_colour
 from focalsim.sources.synthetic.primitives import solid_hit, surface_frame
+from focalsim.sources.synthetic.shadows import ShadowGrid, frustum_corners, lamp_spots, light_rays, shadow_grid, soften
 from focalsim.sources.synthetic.walls import backdrop_frame, backdrop_hit
 
 LIGHT_DTYPE = np.dtype(
@@ -25,6 +26,8 @@ LIGHT_DTYPE = np.dtype(
         ("lamp", "f8", (3,)),  # linear RGB of the lamp and of the surroundings
         ("ambient", "f8", (3,)),
         ("sky", "f8", (3,)),  # unit, towards the brighter side of the surroundings
+        ("lamp_radius", "f8"),  # tangent of half the angle that the lamp fills
+        ("shadows", "f8"),  # share of the lamp's light that solids keep off, 0..1
         ("patches", "f8"),  # strength of the light patches that something outside the frame casts, 0..1
         ("patch_size_m", "f8"),
         ("patch_edge", "f8"),  # softness of their edges
@@ -64,19 +67,33 @@ def cast_frame(world: World, width: int, height: int, intrinsics: Intrinsics) ->
     row_start = np.arange(height + 1) * width
     u, v = (x - cx) / f, (y - cy) / f
     depth, key = _cast_rays(world, boxes, x, row_start, u, v)
-    rgb = _shade_rays(world, f, key[0], u, v, depth[0])
+    grid = _shadow_grid(world, frustum_corners(width, height, intrinsics, float(depth.max())))
+    spot = lamp_spots(width, height)
+    seen = light_rays(world.solids, grid, spot, key[0], u, v, depth[0])
+    soft = soften(seen, key[0], width)
+    rgb = _shade_rays(world, f, key[0], u, v, depth[0], soft)
 
     behind = np.flatnonzero(key[0] >= 0)  # nothing stands behind the backdrop
+    at = u[behind], v[behind], depth[1, behind]
     hidden_rgb, hidden_depth = np.zeros_like(rgb), np.full(len(u), np.nan, np.float32)
-    hidden_depth[behind] = depth[1, behind]
-    hidden_rgb[behind] = _shade_rays(world, f, key[1, behind], u[behind], v[behind], depth[1, behind])
+    hidden_depth[behind] = at[2]
+    seen[behind] = light_rays(world.solids, grid, spot[behind], key[1, behind], *at)
+    hidden_rgb[behind] = _shade_rays(world, f, key[1, behind], *at, soften(seen, key[1], width)[behind])
 
     edges = np.flatnonzero(_edge_mask(key[0].reshape(height, width)))
     sub_x, sub_y = ((a[edges, None] + _SUBRAYS[:, k]).ravel() for k, a in enumerate((x, y)))
     sub_start = np.searchsorted(edges, row_start) * len(_SUBRAYS)
     u, v = (sub_x - cx) / f, (sub_y - cy) / f
     sub_depth, sub_key = _cast_rays(world, boxes, sub_x, sub_start, u, v)
-    sub_rgb = _shade_rays(world, f, sub_key[0], u, v, sub_depth[0])
+    sub_lit = np.repeat(soft[edges], len(_SUBRAYS))
+    other = np.flatnonzero(
+        sub_key[0] != np.repeat(key[0, edges], len(_SUBRAYS))
+    )  # not the surface of the pixel's centre
+    at = u[other], v[other], sub_depth[0, other]
+    # Of one pixel they ask for points of the lamp far apart.
+    sub_spot = (spot[edges, None] + len(_SUBRAYS) * np.arange(len(_SUBRAYS))).ravel() % len(grid.directions)
+    sub_lit[other] = light_rays(world.solids, grid, sub_spot[other], sub_key[0, other], *at)
+    sub_rgb = _shade_rays(world, f, sub_key[0], u, v, sub_depth[0], sub_lit)
     rgb[edges] = sub_rgb.reshape(-1, len(_SUBRAYS), 3).mean(axis=1)
     return Frame(
         rgb.reshape(height, width, 3),
@@ -84,6 +101,13 @@ def cast_frame(world: World, width: int, height: int, intrinsics: Intrinsics) ->
         hidden_rgb.reshape(height, width, 3),
         hidden_depth.reshape(height, width),
     )
+
+
+def _shadow_grid(world: World, corners_m: NDArray[np.float64]) -> ShadowGrid:
+    """The grid of the world's shadows; of no solids where the lamp casts none."""
+    light = world.light[0]
+    casting = world.solids if light["shadows"] > 0 else world.solids[:0]
+    return shadow_grid(casting, light["direction"], float(light["lamp_radius"]), corners_m)
 
 
 def _pixel_boxes(solids: NDArray[np.void], width: int, height: int, intrinsics: Intrinsics) -> NDArray[np.int64]:
@@ -159,8 +183,12 @@ def _lit(
     g: float,
     b: float,
     emitted: float,
+    reached: float,
 ) -> tuple[float, float, float]:
-    """Linear RGB of a surface: albedo times (Lambert lamp plus surroundings), a highlight, emitted light."""
+    """Linear RGB of a surface: albedo times (Lambert lamp plus surroundings), a highlight, emitted light.
+
+    ``reached`` is the share of the lamp's light that no solid keeps off.
+    """
     nearness = 1.0 / sqrt(u * u + v * v + 1.0)  # z over the length of the ray
     lx, ly, lz = light.direction[0], light.direction[1], light.direction[2]
     lambert = max(0.15 + 0.85 * (nx * lx + ny * ly + nz * lz), 0.0)
@@ -174,9 +202,9 @@ def _lit(
         along = z * (u * lx + v * ly + lz)
         q = 1.0 / light.patch_size_m
         n = value_noise(q * (z * u - along * lx), q * (z * v - along * ly), q * (z - along * lz), light.seed)
-        lit = 1.0 - light.patches * smoothstep(-light.patch_edge, light.patch_edge, n)
-        lambert *= lit
-        shine *= lit
+        reached *= 1.0 - light.patches * smoothstep(-light.patch_edge, light.patch_edge, n)
+    lambert *= reached
+    shine *= reached
     sky = 0.75 + 0.25 * (nx * light.sky[0] + ny * light.sky[1] + nz * light.sky[2])
     r = r * (lambert * light.lamp[0] + sky * light.ambient[0]) + shine * light.lamp[0] + emitted
     g = g * (lambert * light.lamp[1] + sky * light.ambient[1]) + shine * light.lamp[1] + emitted
@@ -192,8 +220,9 @@ def _shade_rays(
     u: NDArray[np.float64],
     v: NDArray[np.float64],
     depth: NDArray[np.float64],
+    lit: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Linear RGB (n, 3) float32 of each hit, band-limited to the pixel."""
+    """Linear RGB (n, 3) float32 of each hit, band-limited to the pixel; ``lit`` is the share of the lamp seen there."""
     rgb = np.empty((len(u), 3), np.float32)
     # Records are handed down, not the world: copying its array descriptors per call costs more than noise.
     backdrop, light = world.backdrop[0], world.light[0]
@@ -221,5 +250,6 @@ def _shade_rays(
             emitted = 0.0
         else:
             r, g, b, emitted = albedo(material, x, y, h, s, t, footprint_m)
-        rgb[i] = _lit(light, material, u[i], v[i], z, nx, ny, nz, r, g, b, emitted)
+        reached = 1.0 - light.shadows * (1.0 - lit[i])
+        rgb[i] = _lit(light, material, u[i], v[i], z, nx, ny, nz, r, g, b, emitted, reached)
     return rgb
