@@ -28,8 +28,9 @@ def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     if srgb.dtype != np.uint8:
         raise TypeError(f"srgb_to_linear expects uint8 codes, got {srgb.dtype}")
-    linear: NDArray[np.float32] = _SRGB8_TO_LINEAR[srgb]
-    return linear
+    from focalsim.encode import decode8  # compiled; whoever only reads shards does without
+
+    return decode8(np.ascontiguousarray(srgb).reshape(-1), _SRGB8_TO_LINEAR).reshape(np.shape(srgb))
 
 
 def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:

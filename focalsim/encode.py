@@ -1,4 +1,4 @@
-"""The inner loop of the 8-bit sRGB encoding: it runs over every value of every slice."""
+"""The inner loops of 8-bit sRGB: they run over every value of every frame and slice."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def encode8(linear: NDArray[np.float32], table: NDArray[np.uint8], next_edge: ND
         code = table[np.int32(light * steps)]
         codes[i] = code + (light >= next_edge[code])
     return codes
+
+
+@njit(cache=True, nogil=True)
+def decode8(codes: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light (n,) of ``codes`` (n,) by a ``table`` of all codes."""
+    linear = np.empty(codes.size, np.float32)
+    for i in range(codes.size):
+        linear[i] = table[codes[i]]
+    return linear

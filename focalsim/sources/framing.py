@@ -47,7 +47,8 @@ class Framing:
             np.concatenate([part.start + _nearest(n, part.stop - part.start) for part, n in parts])
             for parts in self._parts()
         )
-        picked: NDArray[_Scalar] = image[np.ix_(rows, columns)]
+        # Row by row is far faster than by pairs of indices.
+        picked: NDArray[_Scalar] = np.take(image[rows], columns, axis=1)
         return picked
 
     def average(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -34,7 +34,8 @@ def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
     Raises FrameError for a file that is no image.
     """
     flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return np.ascontiguousarray(_decode(path, flags)[..., ::-1], np.uint8)
+    image = _decode(path, flags)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
 
 
 def read_linear(path: Path, *, oriented: bool = False) -> NDArray[np.float32]:
