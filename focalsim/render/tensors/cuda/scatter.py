@@ -20,8 +20,9 @@ from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
 from focalsim.render.tensors.samples import SampleTensors, quadrant_kernels
 
 LEVELS_PER_PX = tl.constexpr(float(kernels.LEVELS_PER_PX))
-FIRST_COARSE = tl.constexpr(float(kernels.COARSE_FROM_PX * kernels.LEVELS_PER_PX))
-COARSER = tl.constexpr(kernels.COARSE_LEVELS_PER_PX / kernels.LEVELS_PER_PX)
+_COARSER = kernels.COARSE_LEVELS_PER_PX / kernels.LEVELS_PER_PX
+COARSER = tl.constexpr(_COARSER)
+FIRST_COARSE = tl.constexpr((kernels.COARSE_FROM_PX * kernels.LEVELS_PER_PX + 0.5) * (1 - _COARSER))
 ENOUGH = tl.constexpr(compiled.ENOUGH)
 PARTIAL = tl.constexpr(visibility.PARTIAL)
 _SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
@@ -83,11 +84,10 @@ def squares(samples: SampleTensors) -> tuple[torch.Tensor, torch.Tensor, torch.T
 
 
 @triton.jit
-def _level_of(blur):
-    """kernels.level_of, rounded."""
-    level = tl.abs(blur) * LEVELS_PER_PX
-    level = tl.minimum(level, FIRST_COARSE) + tl.maximum(level - FIRST_COARSE, 0.0) * COARSER
-    return level + 0.5
+def _level_of(blur, top):
+    """kernels.level_of, rounded, of a blur in fine levels: beyond the first coarse one the flatter line is the lower."""
+    level = tl.abs(blur) + 0.5
+    return tl.minimum(tl.minimum(level, level * COARSER + FIRST_COARSE), top).to(tl.int32)
 
 
 @triton.jit
@@ -102,7 +102,7 @@ def _blur(
     n = tl.arange(0, ROWS * COLUMNS)
     y, x = first_y + n // COLUMNS, first_x + n % COLUMNS
     s = tl.program_id(1) * SLICES + tl.arange(0, SLICES)
-    f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1))
+    f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1)) * LEVELS_PER_PX
     red, green, blue, covered = _gather(
         light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2, f, first_y, first_x, y, x,
         height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
@@ -115,7 +115,10 @@ def _blur(
     norm = 1.0 / tl.maximum(covered + share * behind, ENOUGH)
     size = height * width
     inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
-    place = blurred + (scene * slices + s)[:, None] * 3 * size + (y * width + x)[None, :]
+    # Clamped so that the compiler takes single pixels a thread, as it does where samples are read: were it to store four
+    # at once, it would pass all that is read through shared memory to get there.
+    pixel = tl.minimum(y, height - 1) * width + tl.minimum(x, width - 1)
+    place = blurred + (scene * slices + s)[:, None] * 3 * size + pixel[None, :]
     tl.store(place, (red + share * b_red) * norm, mask=inside)
     tl.store(place + size, (green + share * b_green) * norm, mask=inside)
     tl.store(place + 2 * size, (blue + share * b_blue) * norm, mask=inside)
@@ -127,7 +130,7 @@ def _gather(
     height, width, squares_y, squares_x, top, side,
     SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage."""
+    """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage. ``f`` counts in levels, as all blur here."""
     # How far do samples reach that reach this tile? Asked of the squares around.
     ACROSS: tl.constexpr = COLUMNS // SQUARE_PX + 2 * AROUND
     DOWN: tl.constexpr = ROWS // SQUARE_PX + 2 * AROUND
@@ -143,9 +146,9 @@ def _gather(
     high = tl.load(highest + square, mask=there, other=float("-inf"))
     there = there & (low <= high)
     low, high = tl.where(there, low, 0.0), tl.where(there, high, 0.0)
-    largest = tl.maximum(tl.abs(f[:, None] - low[None, :]), tl.abs(high[None, :] - f[:, None]))
-    levels = tl.minimum(_level_of(largest), top).to(tl.int32)
-    radius = tl.load(radii + levels, mask=there[None, :], other=-1)
+    low, high = low[None, :] * LEVELS_PER_PX, high[None, :] * LEVELS_PER_PX
+    largest = tl.maximum(tl.abs(f[:, None] - low), tl.abs(high - f[:, None]))
+    radius = tl.load(radii + _level_of(largest, top), mask=there[None, :], other=-1)
     reaching = there[None, :] & (radius >= away[None, :])
     reach = tl.max(tl.max(tl.where(reaching, radius, -1), 1), 0)
     near = tl.max(reaching.to(tl.int32), 0) > 0
@@ -163,9 +166,8 @@ def _gather(
         line = tl.minimum(tl.maximum(y - dy, 0), height - 1) * width
         for dx in range(-reach, reach + 1):
             j = line + tl.minimum(tl.maximum(x - dx, 0), width - 1)
-            c = f[:, None] - tl.load(disparity + j)[None, :]
-            level = tl.minimum(_level_of(c), top).to(tl.int32)
-            tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + level
+            c = f[:, None] - tl.load(disparity + j)[None, :] * LEVELS_PER_PX
+            tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _level_of(c, top)
             weight = tl.load(tap)
             if some_partial:
                 weight = _add_partial(weight, tap, plane, ratio + j, size, tl.load(kind + j) == PARTIAL, c, dy, dx)

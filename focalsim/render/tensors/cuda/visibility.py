@@ -35,7 +35,7 @@ def seen_samples(layers: torch.Tensor) -> SampleTensors:
     squares_x = blocks(width, _SIDE)
     _see[(squares_x * blocks(height, _SIDE), 2, scenes)](
         layers, nearest, _rays(layers.device), samples.light, samples.disparity_px, samples.ratio, samples.kind,
-        height, width, squares_x, SIDE=_SIDE, RAYS=_RAYS, **OPTIONS,
+        height, width, squares_x, SIDE=_SIDE, RAYS=_RAYS, **{**OPTIONS, "num_warps": 8},
     )  # fmt: skip
     return samples
 
