@@ -11,6 +11,7 @@ the focus (c < 0) the kernel is turned by half a turn: K(-c)[dy, dx] = K(c)[-dy,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -22,9 +23,8 @@ from numpy.typing import NDArray
 
 from focalsim.camera.effects import Aperture
 from focalsim.render.kernels import BASIS_SIZE, SUPPORT_PX, diameter_of, keys6, lens_basis, level_of
-from focalsim.render.layers import Layers
 from focalsim.render.scatter import ENOUGH
-from focalsim.render.visibility import NONE, PARTIAL, seen_samples
+from focalsim.render.visibility import NONE, PARTIAL, SeenSamples
 
 _RIM_POINTS = 4001  # of a rim of bent blades
 _BAND = 64  # rows of output in one piece of work, at most
@@ -109,14 +109,19 @@ class ApertureScatter:
     the disc.
     """
 
-    def __init__(self, layers: Layers, aperture: Aperture, largest_px: float) -> None:
-        self._front, self._back = seen_samples(layers)
+    def __init__(self, layers: Iterable[SeenSamples], aperture: Aperture, largest_px: float) -> None:
+        self._front, self._back = layers
         table = aperture_table(aperture, largest_px)
         self._table = (table.radius, table.start, table.weights)
 
-    def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
-        """Render the slice focused at g/s into ``out``, an image as resample.planar gives it."""
-        _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, out)
+    def blur(self, focus_disparity_px: float, out: NDArray[np.float32], top: int = 0) -> None:
+        """Render the rows from ``top`` of the slice at g/s into ``out``, an image as resample.planar gives it."""
+        _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, top, out)
+
+
+def reach_rows(aperture: Aperture, largest_px: float) -> tuple[int, int]:
+    """As scatter.reach_rows; there are no coarser levels."""
+    return int(aperture_table(aperture, largest_px).radius[int(np.ceil(level_of(largest_px)))]), 1
 
 
 _level_of: Any = njit(level_of)
@@ -161,13 +166,14 @@ def _spread_row(sums, row, reach, samples, y, focus_q, table, kernel):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(front, back, focus_q, table, out):
+def _blur(front, back, focus_q, table, top, out):
     height, width = front[1].shape
+    count = len(out)
     reach = int(table[0][-1])
     one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH)
-    bands = -(-height // _BAND)
+    bands = -(-count // _BAND)
     for band in prange(bands):
-        first, last = height * band // bands, height * (band + 1) // bands  # output rows [first, last)
+        first, last = top + count * band // bands, top + count * (band + 1) // bands  # output rows [first, last)
         over = np.zeros((last - first + 4 * reach, width + 4 * reach, 4), np.float32)
         under = np.zeros_like(over)
         kernel = np.empty((2 * reach + 1) ** 2, np.float32)
@@ -182,4 +188,4 @@ def _blur(front, back, focus_q, table, out):
                 share = max(one - near[3], none) / far[3] if far[3] > enough else none
                 scale = one / max(near[3] + share * far[3], enough)
                 for c in range(3):
-                    out[y, c, x] = (near[c] + share * far[c]) * scale
+                    out[y - top, c, x] = (near[c] + share * far[c]) * scale

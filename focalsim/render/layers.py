@@ -46,13 +46,22 @@ class Layers:
     back_disparity_px: NDArray[np.float32]
 
 
+def lens_reach_px(low_px: float, high_px: float) -> int:
+    """How far behind the edge of a surface at disparity ``high_px`` some part of the lens sees one at ``low_px``."""
+    return int(np.ceil((high_px - low_px) / 2)) + 1
+
+
 def split_layers(
     rgb: NDArray[np.float32],
     disparity_px: NDArray[np.float32],
     hidden_rgb: NDArray[np.float32] | None = None,
     hidden_disparity_px: NDArray[np.float32] | None = None,
+    reach_px: int | None = None,
 ) -> Layers:
-    """Split a frame (H, W, 3), (H, W) into front and back. ``hidden_disparity_px`` is NaN where nothing is known."""
+    """Split a frame (H, W, 3), (H, W) into front and back. ``hidden_disparity_px`` is NaN where nothing is known.
+
+    Backs are sought as far as ``reach_px``, for a part of a frame that of the whole (:func:`lens_reach_px`).
+    """
     box = np.ones((3, 3), np.uint8)
     low, high = cv2.erode(disparity_px, box), cv2.dilate(disparity_px, box)
     edge = high - low > EDGE_PX
@@ -72,8 +81,9 @@ def split_layers(
     if edge.any():
         fields = [getattr(layers, name) for name in Layers.__slots__]
         _unmix_edges(rgb, disparity_px, low, high, edge, *fields)
-        reach = int(np.ceil((disparity_px.max() - disparity_px.min()) / 2)) + 1
-        window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        if reach_px is None:
+            reach_px = lens_reach_px(float(disparity_px.min()), float(disparity_px.max()))
+        window = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
         farthest = cv2.erode(disparity_px, window)
         _fill_back(disparity_px, farthest, edge, layers.front_rgb, *fields[3:])
     return layers

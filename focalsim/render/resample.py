@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from focalsim.render.simd import BYTES, LANES, address, fma, fma_each, load, store, zero
 
 LOBES = 4
+ALL_CHANNELS = slice(0, 3)  # red, green and blue
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,24 @@ class AxisMap:
         x = np.rint(self.slope * np.arange(self.n_out) + self.offset).astype(np.intp)
         return np.clip(x, 0, self.n_in - 1), (x >= 0) & (x < self.n_in)
 
+    @property
+    def taps(self) -> int:
+        """Source pixels that an output pixel is made of."""
+        return int(np.ceil(self.slope)) + 2 * LOBES + 1
+
+    def done_before(self, stop: int) -> int:
+        """How many output pixels, the first ones, need no source pixel from ``stop`` on; at the source's end all."""
+        return self.n_out if stop >= self.n_in else int(np.searchsorted(self.weights()[0] + self.taps, stop, "right"))
+
     def weights(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """First source pixel (n_out,), which may lie outside, and weights (n_out, taps) of it and its followers."""
         first = np.empty(self.n_out, np.int64)
-        weights = np.empty((self.n_out, int(np.ceil(self.slope)) + 2 * LOBES + 1), np.float32)
+        weights = np.empty((self.n_out, self.taps), np.float32)
         _fill_weights(self.slope, self.offset, first, weights)
         return first, weights
+
+
+ChannelMap = tuple[slice, AxisMap, AxisMap]  # channels, and their maps along x and y
 
 
 @njit(cache=True, nogil=True)
@@ -117,19 +130,24 @@ def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
 
 
-def resample(image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32]) -> None:
-    """Resample ``image``, :func:`planar`, into ``out`` (h, w, 3); borders are replicated."""
+def resample(
+    image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32], top: int = 0, first: int = 0
+) -> None:
+    """Resample ``image``, :func:`planar`, into ``out`` (h, w, 3); borders are replicated.
+
+    Of large pictures ``image`` holds the rows from ``top`` on, and ``out`` the output's rows from ``first`` on.
+    """
     if x.identity and y.identity:
-        out[:] = image[:, :, : x.n_in].transpose(0, 2, 1)
+        out[:] = image[first - top : first - top + len(out), :, : x.n_in].transpose(0, 2, 1)
         return
     left, lanes = _by_lanes(*x.weights())
     # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
     pad = max(-int(left.min()), int(left.max()) + lanes.shape[1] + LANES - x.n_in, LANES)
     rows = np.empty((get_num_threads(), 3, x.n_in + 2 * pad), np.float32)
     lines = np.empty((get_num_threads(), 3, len(left) * LANES), np.float32)
-    first_y, weight_y = y.weights()
+    first_y, weight_y = (a[first : first + len(out)] for a in y.weights())
     sources = np.empty((get_num_threads(), weight_y.shape[1]), np.int64)
-    _resample(image, x.n_in, left, lanes, first_y, weight_y, rows, lines, sources, out)
+    _resample(image, x.n_in, left, lanes, first_y - top, weight_y, rows, lines, sources, out)
 
 
 @njit(cache=True, nogil=True)

@@ -48,8 +48,8 @@ class Samples:
     reach_px: int
 
     @classmethod
-    def empty(cls, pockets: int, height: int, width: int, seen: int, reach_px: int) -> Samples:
-        """Room for the samples, ``seen`` of which have a visibility of their own."""
+    def empty(cls, pockets: int, height: int, width: int, visibility: NDArray[np.float32], reach_px: int) -> Samples:
+        """Room for the samples; ``visibility`` becomes theirs."""
         padded = -(-(width + 2 * reach_px) // GROUP) * GROUP
         return cls(
             light=np.zeros((pockets, height, padded, PLANES), np.float32),
@@ -58,7 +58,7 @@ class Samples:
             groups=np.empty((pockets, height, padded // GROUP), np.uint8),
             span=np.empty((pockets, height, width, 2), np.float32),
             pocket=np.empty((pockets, height, width), np.uint8),
-            visibility=np.empty((seen, BASIS_SIZE), np.float32),
+            visibility=visibility,
             reach_px=reach_px,
         )
 
@@ -73,8 +73,7 @@ class Samples:
         reach_px: int,
     ) -> Samples:
         """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 6)."""
-        samples = cls.empty(1, coverage.shape[0], coverage.shape[1], len(visibility), reach_px)
-        samples.visibility[:] = visibility
+        samples = cls.empty(1, coverage.shape[0], coverage.shape[1], visibility, reach_px)
         _take(
             color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.span, reach_px
         )
@@ -86,7 +85,7 @@ class Samples:
         _, height, width, _ = self.span.shape
         height, width = (height + 1) // 2, (width + 1) // 2
         seen = min(int(np.count_nonzero(self.index >= PARTIAL)), 2 * height * width)
-        samples = Samples.empty(2, height, width, seen, reach_px)
+        samples = Samples.empty(2, height, width, np.empty((seen, BASIS_SIZE), np.float32), reach_px)
         _merge(self._arrays(), self.pocket, self.reach_px, samples._arrays(), reach_px)
         _replicate(samples.light, samples.disparity, samples.index, samples.groups, width, reach_px)
         return samples

@@ -11,6 +11,7 @@ coarser level (samples.py) and join the rows of the finer one as these enter the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[a
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE, LARGEST_PX, NARROW_PX, WIDE_PX, kernel_table, level_of
-from focalsim.render.layers import Layers
 from focalsim.render.samples import MERGE_PX, PLANES, Samples
 from focalsim.render.simd import (
     BYTES,
@@ -36,39 +36,44 @@ from focalsim.render.simd import (
     subtract,
     zero,
 )
-from focalsim.render.visibility import NONE, PARTIAL, WHOLE, seen_samples
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, SeenSamples
 
 _BAND = 128  # rows of output in one piece of work, at most
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _MARGIN = 16  # columns of a row of sums left of the first sample, for the widest window
 _ZEROS = 4 * GROUP  # bytes of zeros before a kernel's row
+_JOIN_ROWS = 2  # of a coarser level, either side of the one that a row lies in, give the row its light
 
 
 _Arrays = NDArray[Any]
 
 
 class Scatter:
-    """Blurs one scene for any focus; the working memory is shared by all slices.
+    """Blurs one scene, its front and back samples, for any focus; the working memory is shared by all slices.
 
     ``largest_px`` is the largest blur (diameter) of any sample in any slice.
     """
 
-    def __init__(self, layers: Layers, largest_px: float) -> None:
+    def __init__(self, layers: Iterable[SeenSamples], largest_px: float) -> None:
         table = kernel_table(largest_px)
         self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide)
         reach = table.reach_px(largest_px)
-        front, back = (Samples.of_layer(*samples, reach) for samples in seen_samples(layers))
+        front, back = (Samples.of_layer(*samples, reach) for samples in layers)
         self._levels = [_Level(front, back)]
         while largest_px > LARGEST_PX:
             largest_px /= 2
             self._levels.append(self._levels[-1].coarser(table.reach_px(largest_px)))
 
-    def blur(self, focus_disparity_px: float, out: NDArray[np.float32]) -> None:
-        """Render the slice focused at g/s into ``out``, an image as resample.planar gives it.
+    def blur(self, focus_disparity_px: float, out: NDArray[np.float32], top: int = 0) -> None:
+        """Render the rows from ``top`` of the slice focused at g/s into ``out``, an image as resample.planar gives it.
 
         Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
         """
         above = self._levels[1:] + [None]
+        rows = [(top, top + len(out))]
+        for level in self._levels[1:]:
+            first, last = rows[-1]
+            rows.append((max(first // 2 - _JOIN_ROWS, 0), min((last + 1) // 2 + _JOIN_ROWS, level.height)))
         for n, level, coarser in reversed(list(zip(range(len(above)), self._levels, above, strict=True))):
             spans, sums = (_NO_SPANS, _NO_SUMS) if coarser is None else (coarser.spans, coarser.sums)
             focus_q = np.float32(focus_disparity_px / 2**n)
@@ -82,6 +87,7 @@ class Scatter:
                 level.has_back,
                 level.work,
                 level.width,
+                rows[n],
                 level.sums,
                 out,
             )
@@ -92,15 +98,15 @@ class _Level:
 
     def __init__(self, front: Samples, back: Samples, finest: bool = True) -> None:
         self._layers = (front, back)
-        pockets, height, self.width, _ = front.span.shape
+        pockets, self.height, self.width, _ = front.span.shape
         reach, threads = front.reach_px, get_num_threads()
         self.arrays = tuple(
-            (s.light.reshape(pockets, height, -1), s.disparity, s.index, s.groups, s.span, s.pocket, s.visibility)
+            (s.light.reshape(pockets, self.height, -1), s.disparity, s.index, s.groups, s.span, s.pocket, s.visibility)
             for s in self._layers
         )
         self.spans = (front.span, back.span)
         self.has_back = bool(back.groups.any())
-        self.sums = np.empty((0, 0, 0, 0) if finest else (2, height, PLANES, self.width), np.float32)
+        self.sums = np.empty((0, 0, 0, 0) if finest else (2, self.height, PLANES, self.width), np.float32)
         self.work = (
             np.empty((threads, 2, 2 * reach + 1, PLANES, front.index.shape[2] + 2 * LANES), np.float32),  # rings
             np.zeros((threads, GROUP, 2, 2, 1 + WIDE_PX, 2 * LANES + GROUP), np.float32),  # kernels formed
@@ -113,6 +119,18 @@ class _Level:
     def coarser(self, reach: int) -> _Level:
         front, back = (layer.coarser(reach) for layer in self._layers)
         return _Level(front, back, finest=False)
+
+
+def reach_rows(largest_px: float) -> tuple[int, int]:
+    """How many rows above and below a row its light comes from, and how many rows are one of the coarsest level."""
+    table = kernel_table(largest_px)
+    reach, joined, cell = table.reach_px(largest_px), 0, 1
+    while largest_px > LARGEST_PX:
+        largest_px /= 2
+        cell *= 2
+        joined += (_JOIN_ROWS + 1) * cell
+        reach = max(reach, joined + table.reach_px(largest_px) * cell)
+    return reach, cell
 
 
 _NO_SUMS = np.empty((2, 0, 0, 0), np.float32)
@@ -311,7 +329,7 @@ def _finish_row(over, under, has_back, left, width, out):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width, sums, out):
+def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width, wanted, sums, out):
     rings, formed, rows, places, levels, buffers = work
     front, back = layers
     front_span, back_span = spans
@@ -319,9 +337,10 @@ def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width,
     slots = rings.shape[2]
     reach = slots // 2
     left = reach + _MARGIN
-    bands = 2 * ((height + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
+    begin, count = wanted[0], wanted[1] - wanted[0]
+    bands = 2 * ((count + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
     for band in prange(bands):
-        first, last = height * band // bands, height * (band + 1) // bands  # output rows [first, last)
+        first, last = begin + count * band // bands, begin + count * (band + 1) // bands  # output rows [first, last)
         thread = get_thread_id()
         over, under = rings[thread, 0], rings[thread, 1]
         memory = formed[thread], rows[thread], places[thread], levels[thread]
@@ -343,4 +362,4 @@ def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width,
                 sums[0, done] = over[done % slots, :, left : left + width]
                 sums[1, done] = under[done % slots, :, left : left + width]
             elif done >= first:
-                _finish_row(over[done % slots], under[done % slots], has_back, left, width, out[done])
+                _finish_row(over[done % slots], under[done % slots], has_back, left, width, out[done - begin])

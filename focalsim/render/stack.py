@@ -11,13 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from focalsim.camera.effects import Aperture, LateralColor
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
-from focalsim.render.aperture import ApertureScatter
+from focalsim.render.bands import Frame, render_bands
 from focalsim.render.check import Window, check_optics, check_size, check_window
-from focalsim.render.layers import Layers, split_layers
-from focalsim.render.resample import AxisMap, breathing_map, planar, resample, source_scale
-from focalsim.render.scatter import Scatter
-
-_ALL = slice(0, 3)  # red, green and blue
+from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, planar, resample, source_scale
 
 
 def render_stack(
@@ -119,7 +115,6 @@ def render_stack(
     # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
     scale = source_scale(source_size, size)
     gain = float(optics.gain_px_m(size[0])[0]) * scale
-    layers, largest = _prepare(rgb, depth, hidden_rgb, hidden_depth, gain, focus)
     maps = [
         [
             (channels, *_window_map(depth.shape, window, size, float(m) * channel_scale, (float(px), float(py))))
@@ -127,18 +122,8 @@ def render_stack(
         ]
         for m, (px, py) in zip(zoom, shift, strict=True)
     ]
-    scene = Scatter(layers, largest) if aperture is None else ApertureScatter(layers, aperture, largest)
-    blurred = planar(depth.shape)
     stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
-    for n, s in enumerate(focus):
-        scene.blur(gain / s, blurred)
-        for channels, x, y in maps[n]:
-            if channels == _ALL:
-                resample(blurred, x, y, stack[n])
-            else:
-                warped = np.empty(stack.shape[1:], np.float32)
-                resample(blurred, x, y, warped)
-                stack[n, ..., channels] = warped[..., channels]
+    render_bands(Frame(rgb, depth, hidden_rgb, hidden_depth, gain), gain / focus, maps, aperture, stack)
     return stack
 
 
@@ -187,29 +172,8 @@ def _window_map(
 def _channel_scales(lateral_color: LateralColor | None) -> list[tuple[slice, float]]:
     """Channels that share an image scale, and the scale."""
     if lateral_color is None:
-        return [(_ALL, 1.0)]
+        return [(ALL_CHANNELS, 1.0)]
     return [(slice(0, 1), 1 + lateral_color.red), (slice(1, 2), 1.0), (slice(2, 3), 1 + lateral_color.blue)]
-
-
-def _prepare(
-    rgb: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    hidden_rgb: NDArray[np.float32] | None,
-    hidden_depth: NDArray[np.float32] | None,
-    gain: float,
-    focus: NDArray[np.float64],
-) -> tuple[Layers, float]:
-    """What all slices share: the two layers, and the largest blur of any sample in any slice."""
-    disparity = (gain / depth).astype(np.float32)
-    hidden_disparity = None if hidden_depth is None else (gain / hidden_depth).astype(np.float32)
-    layers = split_layers(rgb, disparity, hidden_rgb, hidden_disparity)
-    focus_disparity = gain / focus
-    nearest, farthest = layers.front_disparity_px.max(), layers.front_disparity_px.min()
-    has_back = layers.back_coverage > 0
-    if has_back.any():
-        farthest = min(farthest, layers.back_disparity_px[has_back].min())
-    largest = max(float(nearest - focus_disparity.min()), float(focus_disparity.max() - farthest), 0.0)
-    return layers, largest
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

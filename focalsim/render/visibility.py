@@ -11,13 +11,15 @@ order of kernels.lens_basis that fits best. Each ray is thereby counted once: sl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import lens_basis
-from focalsim.render.layers import EDGE_PX, Layers
+from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
 UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
@@ -38,8 +40,10 @@ def lens_visibility(
     present: NDArray[np.bool_],
     front_disparity_px: NDArray[np.float32],
     front_coverage: NDArray[np.float32],
+    rows: slice = slice(None),
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """What the lens sees of the samples ``present`` (H, W): index (H, W) and coefficients (n, 6) of lens_basis.
+    """What the lens sees of the samples ``present`` (H, W) in these rows: index (H, W) and coefficients (n, 6) of
+    lens_basis.
 
     index is NONE where no sample is or none of it is seen, WHOLE where all of the lens sees it, else PARTIAL + n.
     ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them.
@@ -48,10 +52,11 @@ def lens_visibility(
     fit = np.linalg.pinv(lens_basis(points)).astype(np.float32)  # (6, 37)
     index = present.astype(np.int32) * WHOLE
     if not present.any():
-        return index, np.empty((0, 6), np.float32)
-    reach = int(np.ceil((front_disparity_px.max() - disparity_px[present].min()) / 2)) + 1
+        return index[rows], np.empty((0, 6), np.float32)
+    reach = lens_reach_px(float(disparity_px[present].min()), float(front_disparity_px.max()))
     nearest = cv2.dilate(front_disparity_px, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    todo = np.flatnonzero(present & (nearest - disparity_px > EDGE_PX))
+    first, _, _ = rows.indices(len(index))
+    todo = np.flatnonzero(present[rows] & (nearest[rows] - disparity_px[rows] > EDGE_PX)) + first * index.shape[1]
     coefficients = np.empty((len(todo), 6), np.float32)
     _visibility(
         todo,
@@ -65,7 +70,7 @@ def lens_visibility(
         index,
         coefficients,
     )
-    return index, coefficients
+    return index[rows], coefficients
 
 
 SeenSamples = tuple[
@@ -73,16 +78,16 @@ SeenSamples = tuple[
 ]
 
 
-def seen_samples(layers: Layers) -> tuple[SeenSamples, SeenSamples]:
-    """Front and back: colour (H, W, 3), coverage and disparity (H, W), index and coefficients of lens_visibility."""
-    front, back = (
-        (color, coverage, q, *lens_visibility(q, coverage > 0, layers.front_disparity_px, layers.front_coverage))
-        for color, coverage, q in (
-            (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
-            (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
-        )
-    )
-    return front, back
+def seen_samples(layers: Layers, rows: slice = slice(None)) -> Iterator[SeenSamples]:
+    """Front and back: colour (H, W, 3), coverage and disparity (H, W), index and coefficients of lens_visibility, of
+    these rows. One after the other, so that the first need not be kept for the second.
+    """
+    occluder = layers.front_disparity_px, layers.front_coverage
+    for color, coverage, q in (
+        (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
+        (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
+    ):
+        yield color[rows], coverage[rows], q[rows], *lens_visibility(q, coverage > 0, *occluder, rows)
 
 
 @njit(cache=True, nogil=True, parallel=True)

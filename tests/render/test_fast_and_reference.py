@@ -11,7 +11,7 @@ from focalsim.render.layers import Layers, split_layers
 from focalsim.render.resample import AxisMap, planar
 from focalsim.render.scatter import Scatter
 from focalsim.render.simd import GROUP
-from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility, seen_samples
 
 
 def sunflower(n):
@@ -27,7 +27,7 @@ def psnr(a, b):
 def fast(layers, focus_q, largest_px=10.0):
     height, width = layers.front_coverage.shape
     image = planar((height, width))
-    Scatter(layers, largest_px).blur(focus_q, image)
+    Scatter(seen_samples(layers), largest_px).blur(focus_q, image)
     return image[..., :width].transpose(0, 2, 1)
 
 
