@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -29,5 +30,8 @@ def command(runs: tuple[Path, ...], out: Path, evaluation: Path | None, overwrit
 
     from dffnet.pages import compare_page
     from dffnet.records import read_run
+    from focalsim.progress import progress_bar
 
-    write_page(out, compare_page([read_run(run, evaluation) for run in runs]))
+    started = time.monotonic()
+    records = [read_run(run, evaluation) for run in progress_bar(runs, desc="read", unit="run", leave=False)]
+    write_page(out, compare_page(records), len(runs), started)

@@ -9,7 +9,7 @@ import click
 
 from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt, refuse_existing, shards_arg, workers_opt
 from dffnet.config import ALIGNMENTS
-from focalsim.cli.group import tell
+from focalsim.cli.group import tell, tell_done
 
 
 @click.command("eval")
@@ -53,10 +53,8 @@ def command(
     evaluation = evaluate(predictor, stacks, workers=default_workers() if workers is None else workers)
     for name in evaluation.skipped:
         tell(f"{name}: no valid depth, skipped")
-    seconds, count = time.monotonic() - started, len(evaluation.images)
-    where = f", results in {out}" if out is not None else ""
-    tell(f"{count} images measured: {seconds:.1f} s, {count / max(seconds, 1e-9):.2f} images/s{where}")
     text = report.as_json(evaluation, str(checkpoint))
+    size = None
     if out is not None:
         files = {
             "eval.json": (text + "\n").encode(),
@@ -64,4 +62,6 @@ def command(
             **report.pictures(evaluation, predictor, stacks),
         }
         write_files(out, files)
+        size = sum(map(len, files.values()))
+    tell_done(started, len(evaluation.images), "image", "measured", size=size, where=out)
     click.echo(text if as_json else report.table(evaluation))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
 from dffnet.cli.options import PATH, checkpoint_arg, overwrite_opt, refuse_existing_file
+from focalsim.cli.group import tell_done
 
 
 @click.command("export")
@@ -24,12 +26,17 @@ def command(checkpoint: Path, out: Path, overwrite: bool) -> None:
     all_in_focus      batch x 3 x height x width, sRGB in 0 to 1
 
     Slices must be aligned as they were in training (see --align there); models that align do so inside.
+
+    \b
+    dffnet export run/model.pt --out depth.onnx
     """
     refuse_existing_file(out, overwrite)
 
     from dffnet.engine.export import export_onnx
     from dffnet.output import write_files
 
+    started = time.monotonic()
     content = export_onnx(checkpoint)
     write_files(out.parent, {out.name: content})
-    click.echo(f"{out}  {len(content) / 2**20:.1f} MiB")
+    tell_done(started, 1, "network", "written", size=len(content), where=out)
+    click.echo(out)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import click
 
 from dffnet.config import TrainConfig
+from focalsim.cli.group import tell_done
 from focalsim.errors import OutputError
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}
@@ -77,13 +78,14 @@ def refuse_existing_file(out: Path, overwrite: bool) -> None:
         raise OutputError(f"{out}: exists; use --overwrite to replace it")
 
 
-def write_page(out: Path, text: str) -> None:
-    """Write a page and tell where it is, and how large. Raises OutputError."""
+def write_page(out: Path, text: str, runs: int, started: float) -> None:
+    """Write a page about ``runs`` and tell where it is, and how large. Raises OutputError."""
     from dffnet.output import write_files
 
     content = text.encode()
     write_files(out.parent, {out.name: content})
-    click.echo(f"{out}  {len(content) / 1e6:.2f} MB")
+    tell_done(started, runs, "run", "shown", size=len(content), where=out)
+    click.echo(out)
 
 
 def refuse_existing(out: Path, names: tuple[str, ...], overwrite: bool) -> None:

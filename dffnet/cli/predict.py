@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
 from dffnet.cli.options import PATH, Distances, checkpoint_arg, overwrite_opt, refuse_existing
 from dffnet.config import ALIGNMENTS
-from focalsim.cli.group import tell
+from focalsim.cli.group import tell, tell_done
 
 _OUTPUTS = ("depth.npy", "depth.png", "depth_color.png", "confidence.npy", "confidence.png", "all_in_focus.png")
 
@@ -64,6 +65,7 @@ def command(
     height, width = photos.images.shape[1:3]
     if (width, height) != photos.full_size:
         tell(f"photos reduced from {photos.full_size[0]}x{photos.full_size[1]} to {width}x{height}")
+    started = time.monotonic()
     predictor = Predictor(checkpoint, tile_px=tile)
     align = align or predictor.config.align
     known = focal_length if focal_length is not None else photos.focal_length_m
@@ -77,4 +79,7 @@ def command(
     if clipped:
         share = 100 * clipped / depth_m.size
         tell(f"depth.png: {share:.3g} % of the pixels are beyond {PNG_MAX / 1000} m and clipped")
-    click.echo(f"{out}  {len(photos.images)} photos, {width}x{height}, {depth_m.min():.4g} to {depth_m.max():.4g} m")
+    size = sum((out / name).stat().st_size for name in _OUTPUTS)
+    found = f"{width}x{height}, depth {depth_m.min():.4g} to {depth_m.max():.4g} m"
+    tell_done(started, len(photos.images), "photo", "merged", found, size=size, where=out)
+    click.echo(out)

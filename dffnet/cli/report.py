@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -31,4 +32,5 @@ def command(run: Path, out: Path | None, evaluation: Path | None, overwrite: boo
     from dffnet.pages import report_page
     from dffnet.records import read_run
 
-    write_page(out, report_page(read_run(run, evaluation)))
+    started = time.monotonic()
+    write_page(out, report_page(read_run(run, evaluation)), 1, started)

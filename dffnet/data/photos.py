@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dffnet.errors import PhotoError
+from focalsim.progress import progress_bar
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _DISTANCE_IN_NAME = re.compile(r".*_(\d+\.\d+)")
@@ -96,7 +97,7 @@ def _numbers(path: Path, expected: int) -> list[float]:
 def _read_images(paths: Sequence[Path], max_size_px: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     images: list[NDArray[np.uint8]] = []
     full_size: tuple[int, int] | None = None
-    for path in paths:
+    for path in progress_bar(paths, desc="read", unit="photo", leave=False):
         image = _read_image(path)
         size = (image.shape[1], image.shape[0])
         if full_size is None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from focalsim.progress import progress_bar
+
 MULTIPLE = 32  # tiles start on the grid of the coarsest volume, so that a tile's pixels are pooled as the image's are
 OVERLAP_PX = 128
 RIM_PX = 16  # where the padding of a tile shows most: counts nothing
@@ -22,12 +24,12 @@ def join(logits: Callable[[Tensor], list[Tensor]], volume: Tensor, tile_px: int 
     height, width = volume.shape[-2:]
     total = volume.new_zeros(volume.shape[0], volume.shape[2], height, width)
     weights = volume.new_zeros(height, width)
-    for top in starts(height, side):
-        for left in starts(width, side):
-            place = (..., slice(top, top + side), slice(left, left + side))
-            weight = _weight(volume[place], top, left, height, width)
-            total[place] += weight * logits(volume[place])[-1].to(total.dtype)
-            weights[place] += weight
+    corners = [(top, left) for top in starts(height, side) for left in starts(width, side)]
+    for top, left in progress_bar(corners, desc="predict", unit="tile", leave=False):
+        place = (..., slice(top, top + side), slice(left, left + side))
+        weight = _weight(volume[place], top, left, height, width)
+        total[place] += weight * logits(volume[place])[-1].to(total.dtype)
+        weights[place] += weight
     return total / weights
 
 

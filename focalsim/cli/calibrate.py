@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from focalsim.cli.group import tell_done
 from focalsim.cli.options import PATH, parse_size
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ def _calibrate(folder: Path, given: dict[str, Any]) -> None:
     _refuse_to_clobber([out, figure], given["overwrite"])
     spacing_m = given["spacing_mm"] * 1e-3 if given["spacing_mm"] else None
     target = cal.Target(given["pattern"], *given["board"]) if has_target else None
+    started = time.monotonic()
     captures = cal.read_captures(folder, given["distances"], given["focal_length_mm"])
     lens = cal.find_lens(
         captures,
@@ -133,6 +136,7 @@ def _calibrate(folder: Path, given: dict[str, Any]) -> None:
     picture = draw_figure(fitted, f"{display_name}: {fitted.images} captures")
     _write(out, text.encode())
     _write(figure, picture)
+    tell_done(started, len(captures.paths), "capture", "measured", size=len(text) + len(picture), where=out.parent)
     click.echo(out)
     click.echo(figure)
 

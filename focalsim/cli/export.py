@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
-from focalsim.cli.group import tell
+from focalsim.cli.group import tell, tell_done
 from focalsim.cli.options import PATH, exchange_format_opt, shards_arg
 
 
@@ -34,10 +35,19 @@ def export(shards: tuple[Path, ...], kind: str, out: Path, align: bool, val_frac
     from focalsim.exchange import EXCHANGE_FORMATS, export_stacks
     from focalsim.shards import ShardReader, shard_paths
 
+    started = time.monotonic()
     with ExitStack() as stack:
         readers = [stack.enter_context(ShardReader(path)) for path in shard_paths(shards)]
         counts, notes = export_stacks(EXCHANGE_FORMATS[kind], readers, out, align=align, val_fraction=val_fraction)
     for note in notes:
         tell(f"note: {note}")
-    tell(f"{counts['train']} training and {counts['val']} validation stacks")
+    files = [path for path in [out, *out.rglob("*")] if path.is_file()]
+    tell_done(
+        started,
+        sum(counts.values()),
+        "stack",
+        f"written, {counts['train']} for training and {counts['val']} for validation",
+        size=sum(path.stat().st_size for path in files),
+        where=out,
+    )
     click.echo(out)

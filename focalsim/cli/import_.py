@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -38,6 +39,7 @@ def import_(
     from focalsim.exchange import EXCHANGE_FORMATS, Provenance, import_stacks
 
     focus_schedule_m(near, far, 2)  # refuses what cannot be
+    started = time.monotonic()
     manifest = import_stacks(
         EXCHANGE_FORMATS[kind],
         path,
@@ -47,4 +49,4 @@ def import_(
         overwrite=overwrite,
         progress=True,
     )
-    opt.tell_bundle(manifest, out)
+    opt.tell_bundle(manifest, out, "imported", started)

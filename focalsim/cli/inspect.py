@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import click
 
+from focalsim.cli.group import tell_done
 from focalsim.cli.options import LOCATION
 
 
@@ -19,7 +21,10 @@ def inspect(shard: Any, as_json: bool) -> None:
     from focalsim.shards.remote import is_folder
 
     is_bundle = is_folder(shard)
+    started = time.monotonic()
     described = describe_bundle(shard) if is_bundle else describe_shard(shard)
+    samples = described["totals"]["samples"] if is_bundle else described["samples"]
+    tell_done(started, samples, "sample", "read")
     if as_json:
         click.echo(json.dumps(described, indent=1, ensure_ascii=False))
         return

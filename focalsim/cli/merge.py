@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -29,6 +30,7 @@ def merge(bundles: tuple[Path, ...], out: Path | None, same_scenes: bool, link: 
     from focalsim.derive import gather_parts, holds_parts, merge_bundles
     from focalsim.shards.parts import complete_bundle
 
+    started = time.monotonic()
     if out is None:
         if len(bundles) > 1 or same_scenes or link or overwrite:
             raise click.UsageError("--out is needed, unless one folder is to be completed in which tasks have rendered")
@@ -38,4 +40,4 @@ def merge(bundles: tuple[Path, ...], out: Path | None, same_scenes: bool, link: 
         manifest = gather_parts(bundles, out, link=link, overwrite=overwrite, progress=True)
     else:
         manifest = merge_bundles(bundles, out, same_scenes=same_scenes, link=link, overwrite=overwrite, progress=True)
-    opt.tell_bundle(manifest, out)
+    opt.tell_bundle(manifest, out, "merged", started)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from focalsim.cli.group import tell
+from focalsim.cli.group import counted, tell_done
 from focalsim.config import COMPRESSIONS, DEPTH_POLICIES, RenderConfig
 from focalsim.errors import ConfigError
 
@@ -215,13 +215,12 @@ link_opt = click.option(
 )
 
 
-def tell_bundle(manifest: Manifest, folder: Path) -> None:
+def tell_bundle(manifest: Manifest, folder: Path, done: str, started: float) -> None:
     """Folder on stdout, a summary on stderr."""
     shards = manifest.shards
-    tell(
-        f"{manifest.config.samples} stacks in {len(shards)} {'shard' if len(shards) == 1 else 'shards'}, "
-        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {folder}"
-    )
+    size = sum(shard.bytes for shard in shards)
+    files = counted(len(shards), "shard")
+    tell_done(started, manifest.config.samples, "sample", done, files, size=size, where=folder)
     click.echo(folder)
 
 

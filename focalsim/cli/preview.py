@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from focalsim.cli.group import tell
+from focalsim.cli.group import tell_done
 from focalsim.cli.options import PATH, shards_arg
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def preview(
         raise click.BadParameter(f"{str(out)!r} must end in {_SUFFIXES}", param_hint="--out")
 
     from focalsim.errors import OutputError
+    from focalsim.progress import progress_bar
     from focalsim.shards.files import write_bytes
 
     if out.exists() and not overwrite:
@@ -72,12 +73,10 @@ def preview(
         if kind == "html":
             content, shown = _page(first, shards, samples, quality, max_mb)
         else:
-            content, shown = _pictures(list(first), kind, out.suffix.lower())
+            found = list(progress_bar(first, desc="read", unit="sample", total=samples, leave=False))
+            content, shown = _pictures(found, kind, out.suffix.lower())
     write_bytes(out, content)
-    tell(
-        f"{shown} {'sample' if shown == 1 else 'samples'}: {time.monotonic() - started:.1f} s, "
-        f"{len(content) / 1e6:.2f} MB in {out}"
-    )
+    tell_done(started, shown, "sample", "shown", size=len(content), where=out)
     click.echo(out)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from focalsim.cli import options as opt
-from focalsim.cli.group import tell
+from focalsim.cli.group import counted, tell, tell_done
 
 
 @click.command()
@@ -121,13 +121,13 @@ def render(source: Path | None, **given: Any) -> None:
         )
     except KeyboardInterrupt:
         raise click.ClickException(f"interrupted; finish {out} with the same command and --resume") from None
-    _summarise(report, out, time.monotonic() - started)
+    _summarise(report, out, started)
     if shards:
         tell(f"when all tasks are done, focalsim merge {out} completes the bundle")
     click.echo(out)
 
 
-def _summarise(report: Any, out: Any, seconds: float) -> None:
+def _summarise(report: Any, out: Any, started: float) -> None:
     config, shards = report.manifest.config, report.manifest.shards
     scaled = [scale for scale in report.depth_scales if scale != 1]
     if scaled:
@@ -136,9 +136,12 @@ def _summarise(report: Any, out: Any, seconds: float) -> None:
             f"{report.rendered} samples, factors {min(scaled):.3g}..{max(scaled):.3g}"
         )
     kept = sum(shard.samples for shard in shards) - report.rendered
-    files = f"{len(shards)} {'shard' if len(shards) == 1 else 'shards'}"
-    tell(
-        f"{report.rendered} samples rendered{f', {kept} kept' if kept else ''}: {seconds:.1f} s, "
-        f"{report.rendered / max(seconds, 1e-9):.2f} samples/s, {files}, "
-        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB in {out}"
+    tell_done(
+        started,
+        report.rendered,
+        "sample",
+        f"rendered{f', {kept} kept' if kept else ''}",
+        counted(len(shards), "shard"),
+        size=sum(shard.bytes for shard in shards),
+        where=out,
     )

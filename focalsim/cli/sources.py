@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from focalsim.cli import options as opt
+from focalsim.cli.group import tell_done
 
 if TYPE_CHECKING:
     from focalsim.sources import Source
@@ -60,11 +62,13 @@ def check(
     source = open_source(path, source_format=source_format, depth_scale=depth_scale)
     # Of a request only the size matters to files; range and field of view are any.
     request = FrameRequest(*size, near_m=0.1, far_m=1.0, focal_over_width=1.0)
+    started = time.monotonic()
     found = check_source(source, request, max_holes=max_holes, limit=frames)
     for key, value in _rows(source, found):
         click.echo(f"{key:<12}{value}")
     for line in _warnings(source, found):
         click.echo(f"note        {line}")
+    tell_done(started, found.read, "frame", "read")
     if not found.usable:
         raise SourceError(f"{path}: none of {found.read} frames can be used")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -51,6 +52,7 @@ def split(
     """
     from focalsim.derive import split_bundle
 
+    started = time.monotonic()
     parts = split_bundle(bundle, out, fractions, seed=seed, group=group, link=link, overwrite=overwrite, progress=True)
     for name, manifest in parts.items():
-        opt.tell_bundle(manifest, out / name)
+        opt.tell_bundle(manifest, out / name, "copied", started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -48,8 +49,9 @@ def subset(
 
     from focalsim.derive import subset_bundle
 
+    started = time.monotonic()
     manifest = subset_bundle(
         bundle, out, phones=phones, scenes=scenes, samples=samples, seed=seed, link=link, overwrite=overwrite,
         progress=True,
     )  # fmt: skip
-    opt.tell_bundle(manifest, out)
+    opt.tell_bundle(manifest, out, "copied", started)

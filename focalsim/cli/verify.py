@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from focalsim.cli.group import tell
+from focalsim.cli.group import counted, tell, tell_done
 from focalsim.cli.options import PATH, depth_scale_opt, shards_arg, textures_opt
 from focalsim.errors import FocalsimError
 
@@ -49,11 +49,10 @@ def verify(
         for line in found or [f"{path}: ok"]:
             click.echo(line)
         problems += len(found)
-    seconds = time.monotonic() - started
     if checked:
-        tell(f"{checked} samples checked: {seconds:.1f} s, {checked / max(seconds, 1e-9):.0f} samples/s")
+        tell_done(started, checked, "sample", "checked")
     if problems:
-        raise click.ClickException(f"{problems} {'problem' if problems == 1 else 'problems'} found")
+        raise click.ClickException(f"{counted(problems, 'problem')} found")
 
 
 def _problems(path: Path) -> tuple[list[str], int]:

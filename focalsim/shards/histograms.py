@@ -24,13 +24,13 @@ def histograms(readers: Iterable[ShardReader]) -> dict[str, dict[str, list[Any]]
     """
     depth = np.zeros(len(DEPTH_EDGES_M) - 1, np.int64)
     blur = np.zeros(len(BLUR_EDGES_PX) - 1, np.int64)
-    for reader in readers:
-        for index in progress_bar(range(len(reader)), desc=reader.path.name, unit="sample", leave=False):
-            valid = reader.read("valid", index)[::_EVERY_PX, ::_EVERY_PX]
-            depth_m = reader.read("depth_m", index)[::_EVERY_PX, ::_EVERY_PX][valid]
-            depth += np.histogram(depth_m, DEPTH_EDGES_M)[0]
-            for diameter_px in _blur_px(reader, index, depth_m):
-                blur += np.histogram(diameter_px, BLUR_EDGES_PX)[0]
+    places = [(reader, index) for reader in readers for index in range(len(reader))]
+    for reader, index in progress_bar(places, desc="read", unit="sample", leave=False):
+        valid = reader.read("valid", index)[::_EVERY_PX, ::_EVERY_PX]
+        depth_m = reader.read("depth_m", index)[::_EVERY_PX, ::_EVERY_PX][valid]
+        depth += np.histogram(depth_m, DEPTH_EDGES_M)[0]
+        for diameter_px in _blur_px(reader, index, depth_m):
+            blur += np.histogram(diameter_px, BLUR_EDGES_PX)[0]
     return {"depth_m": _trimmed(DEPTH_EDGES_M, depth), "blur_px": _trimmed(BLUR_EDGES_PX, blur)}
 
 

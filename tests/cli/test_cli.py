@@ -235,6 +235,6 @@ def test_a_full_disk(tmp_path, limit):
 
 
 def test_a_reader_that_stops_listening(bundle):
-    program = f"{sys.executable} -c 'from focalsim.cli import main; main()' inspect --json {bundle} | head -c 1"
+    program = f"{sys.executable} -c 'from focalsim.cli import main; main()' inspect -q --json {bundle} | head -c 1"
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("{", "")

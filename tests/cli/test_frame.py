@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -19,9 +22,10 @@ PROGRAMS = {"focalsim": focalsim.cli.main, "dffnet": dffnet.cli.main}
 MISTAKE = ("phones", "show", "nope")
 
 
-def on_a_terminal(*arguments, **environment):
+def on_a_terminal(*arguments, code=1, **environment):
     """Standard error of ``focalsim`` as a terminal gets it."""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # bars are as wide as the terminal
     program = Path(sys.executable).with_name("focalsim")
     clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
     process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=slave, env=clean | environment)
@@ -33,7 +37,7 @@ def on_a_terminal(*arguments, **environment):
     except OSError:  # Linux says so at the end
         pass
     os.close(master)
-    assert process.wait() == 1
+    assert process.wait() == code
     return text.decode()
 
 
@@ -55,7 +59,7 @@ def test_quiet_leaves_results_and_errors(write_shard, tmp_path):
     assert "Error: " in CliRunner().invoke(focalsim.cli.main, ["-q", *MISTAKE]).stderr
     # And it does not last.
     loud = CliRunner().invoke(focalsim.cli.main, ["preview", str(shard), "--out", str(tmp_path / "loud.png")])
-    assert "1 sample: " in loud.stderr
+    assert "1 sample shown: " in loud.stderr
 
 
 def test_verbose_tells_where_an_error_came_from():

@@ -240,5 +240,5 @@ def test_a_store_without_metadata(local):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == local
     (folder / "shard-00002.h5").unlink()
     done = ok("render", *OPTIONS, "--out", folder, "--resume")
-    assert "1 samples rendered, 4 kept" in done.output
+    assert "1 sample rendered, 4 kept" in done.output
     assert list(verify_bundle(folder)) == []

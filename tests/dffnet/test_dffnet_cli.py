@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
 
     evaluated = run("eval", out / "model.pt", bundle, "--out", tmp_path / "eval", "--workers", 0)
     assert evaluated.exit_code == 0, evaluated.output
+    assert re.match(r"4 images measured: .* images/s, [\d.]+ MB in .*/eval", evaluated.stderr.splitlines()[-1])
     assert "4 images measured, 0 without valid depth skipped" in evaluated.stdout
     report = json.loads((tmp_path / "eval/eval.json").read_text())
     assert len(report["images"]) == 4
@@ -82,6 +84,7 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
 
     page = run("report", out, "--eval", tmp_path / "eval", "--out", tmp_path / "page.html")
     assert page.exit_code == 0, page.output
+    assert re.fullmatch(r"1 run shown: [\d.]+ s, [\d.]+ MB in .*/page.html\n", page.stderr)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert f"<td>{report['model']['metres']['per_image']['mae']:.4g}</td>" in text
     assert "dff-wild" in text
@@ -89,6 +92,9 @@ def test_train_eval_predict(make_shard: MakeShard, photos: Path, tmp_path: Path)
 
     predicted = run("predict", out / "model.pt", photos, "--out", tmp_path / "depth")
     assert predicted.exit_code == 0, predicted.output
+    assert predicted.stdout == f"{tmp_path / 'depth'}\n"
+    last = predicted.stderr.splitlines()[-1]
+    assert re.fullmatch(r"\d photos merged: [\d.]+ s, .*photos/s, 64x64, depth .* m, [\d.]+ MB in .*/depth", last), last
     depth, confidence = (np.load(tmp_path / "depth" / f"{n}.npy") for n in ("depth", "confidence"))
     assert depth.shape == confidence.shape == (64, 64)
     assert depth.dtype == confidence.dtype == np.float32
