@@ -35,13 +35,14 @@ class Tiling:
     """What one program computes: ``slices`` slices of ``rows`` x ``columns`` pixels, by ``warps`` of 32 threads.
 
     Powers of two, rows and columns at least 8. More slices share the reading of samples, but go as far as the most
-    blurred of them.
+    blurred of them. One warp asks at every offset, without waiting for others, whether any sample is seen by only a part
+    of the lens, which costs several times as much: few are, and only near edges.
     """
 
     slices: int = 2
     rows: int = 8
-    columns: int = 32
-    warps: int = 4
+    columns: int = 8
+    warps: int = 1
 
 
 DEFAULT = Tiling()
@@ -170,7 +171,9 @@ def _gather(
             tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _level_of(c, top)
             weight = tl.load(tap)
             if some_partial:
-                weight = _add_partial(weight, tap, plane, ratio + j, size, tl.load(kind + j) == PARTIAL, c, dy, dx)
+                is_partial = tl.load(kind + j) == PARTIAL
+                if tl.max(is_partial.to(tl.int32), 0) > 0:
+                    weight = _add_partial(weight, tap, plane, ratio + j, size, is_partial, c, dy, dx)
             red += weight * tl.load(light + j)[None, :]
             green += weight * tl.load(light + size + j)[None, :]
             blue += weight * tl.load(light + 2 * size + j)[None, :]

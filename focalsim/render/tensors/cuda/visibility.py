@@ -1,4 +1,7 @@
-"""What the lens sees of every sample (render/visibility.py) as a kernel: 37 rays for all pixels of a square at once."""
+"""What the lens sees of every sample (render/visibility.py) as a kernel: 37 rays for all pixels of a tile at once.
+
+Every thread has one pixel and a quarter of the rays.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
 from focalsim.render.tensors.cuda.layers import window_extreme
 from focalsim.render.tensors.samples import SampleTensors
 
-_SIDE = 8  # pixels of a square
+_ROWS, _COLUMNS = 4, 8  # pixels of a tile, one for each thread of a warp
 _RAYS = 64  # 37, filled up to a power of two by rays that count for nothing
 
 EDGE_PX = tl.constexpr(_EDGE_PX)
@@ -32,10 +35,10 @@ def seen_samples(layers: torch.Tensor) -> SampleTensors:
     reach = ((front.amax((1, 2)) - present_q.amin((1, 2, 3))) / 2).ceil().int() + 1
     nearest = window_extreme(front, reach, highest=True)
     samples = SampleTensors.empty(scenes, height, width, layers.device)
-    squares_x = blocks(width, _SIDE)
-    _see[(squares_x * blocks(height, _SIDE), 2, scenes)](
+    tiles_x = blocks(width, _COLUMNS)
+    _see[(tiles_x * blocks(height, _ROWS), 2, scenes)](
         layers, nearest, _rays(layers.device), samples.light, samples.disparity_px, samples.ratio, samples.kind,
-        height, width, squares_x, SIDE=_SIDE, RAYS=_RAYS, **{**OPTIONS, "num_warps": 8},
+        height, width, tiles_x, ROWS=_ROWS, COLUMNS=_COLUMNS, RAYS=_RAYS, **OPTIONS,
     )  # fmt: skip
     return samples
 
@@ -52,16 +55,15 @@ def _rays(device: torch.device) -> torch.Tensor:
 
 @triton.jit
 def _see(
-    layers, nearest, rays, light, disparity, ratio, kind, height, width, squares_x,
-    SIDE: tl.constexpr, RAYS: tl.constexpr,
+    layers, nearest, rays, light, disparity, ratio, kind, height, width, tiles_x,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RAYS: tl.constexpr,
 ):  # fmt: skip
-    PIXELS: tl.constexpr = SIDE * SIDE
     scene = tl.program_id(2).to(tl.int64)
     layer = tl.program_id(1)
     size = height * width
-    n = tl.arange(0, PIXELS)
-    y = tl.program_id(0) // squares_x * SIDE + n // SIDE
-    x = tl.program_id(0) % squares_x * SIDE + n % SIDE
+    n = tl.arange(0, ROWS * COLUMNS)
+    y = tl.program_id(0) // tiles_x * ROWS + n // COLUMNS
+    x = tl.program_id(0) % tiles_x * COLUMNS + n % COLUMNS
     inside = (y < height) & (x < width)
     i = y * width + x
     front = layers + scene * 10 * size
@@ -75,11 +77,14 @@ def _see(
     gap = tl.load(nearest + scene * size + i, mask=inside, other=0.0) - q
     todo = present & (gap > EDGE_PX)
 
-    ray = tl.arange(0, RAYS)
-    ux, uy = tl.load(rays + ray), tl.load(rays + RAYS + ray)
-    seen = tl.full((PIXELS, RAYS), 1.0, tl.float32)
+    # Where nothing stands before any of them, the whole lens sees all.
+    visible, partial, share = present, present & (gap > float("inf")), tl.full((ROWS * COLUMNS,), 1.0, tl.float32)
+    place = scene * 2 + layer
     reach = tl.max(tl.where(todo, gap / 2 + 1.5, 0.0).to(tl.int32), 0)
     if reach > 0:
+        ray = tl.arange(0, RAYS)
+        ux, uy = tl.load(rays + ray), tl.load(rays + RAYS + ray)
+        seen = tl.full((RAYS, ROWS * COLUMNS), 1.0, tl.float32)
         for dy in range(-reach, reach + 1):
             for dx in range(-reach, reach + 1):
                 there = todo & (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
@@ -90,17 +95,20 @@ def _see(
                 if tl.max(hit.to(tl.int32), 0) > 0:
                     cover = tl.load(front + 3 * size + j, mask=hit, other=0.0)
                     ahead = tl.where(hit, ahead, 0.0)
-                    tent_x = tl.maximum(1 - tl.abs(dx - ux[None, :] * ahead[:, None]), 0.0)
-                    tent_y = tl.maximum(1 - tl.abs(dy - uy[None, :] * ahead[:, None]), 0.0)
-                    seen -= cover[:, None] * tent_x * tent_y
-    seen = tl.maximum(seen, 0.0)
-    partial = tl.min(seen, 1) < 0.97
-    a0 = tl.sum(seen * tl.load(rays + 2 * RAYS + ray)[None, :], 1)
-    visible = present & ((a0 > UNSEEN) | (partial == 0))
-    partial = visible & partial
-    share = tl.where(partial, a0, 1.0)
+                    tent_x = tl.maximum(1 - tl.abs(dx - ux[:, None] * ahead[None, :]), 0.0)
+                    tent_y = tl.maximum(1 - tl.abs(dy - uy[:, None] * ahead[None, :]), 0.0)
+                    seen -= cover[None, :] * tent_x * tent_y
+        seen = tl.maximum(seen, 0.0)
+        a0 = tl.sum(seen * tl.load(rays + 2 * RAYS + ray)[:, None], 0)
+        hidden = tl.min(seen, 0) < 0.97
+        visible = present & ((hidden == 0) | (a0 > UNSEEN))
+        partial = visible & hidden
+        share = tl.where(partial, a0, 1.0)
+        for k in tl.static_range(5):
+            fit = tl.load(rays + (3 + k) * RAYS + ray)
+            coefficient = tl.sum(seen * fit[:, None], 0) / share
+            tl.store(ratio + (place * 5 + k) * size + i, coefficient, mask=partial)
     weight = tl.where(visible, coverage * share, 0.0)
-    place = scene * 2 + layer
     tl.store(disparity + place * size + i, q, mask=inside)
     tl.store(kind + place * size + i, tl.where(visible, tl.where(partial, PARTIAL, WHOLE), 0).to(tl.int8), mask=inside)
     light += place * 4 * size + i
@@ -108,7 +116,3 @@ def _see(
     tl.store(light + size, green * weight, mask=inside)
     tl.store(light + 2 * size, blue * weight, mask=inside)
     tl.store(light + 3 * size, weight, mask=inside)
-    ratio += place * 5 * size + i
-    for k in tl.static_range(5):
-        fit = tl.load(rays + (3 + k) * RAYS + ray)
-        tl.store(ratio + k * size, tl.sum(seen * fit[None, :], 1) / share, mask=partial)
