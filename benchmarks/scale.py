@@ -53,16 +53,20 @@ def stages(job, samples):
 
     _start_worker(job)
     spent: dict[str, float] = {}
+    within = [0.0]  # time of the stages that ran within each that is running
 
     def timed(owner, name, label):
         function = getattr(owner, name)
 
         def measured(*args, **kwargs):
             started = time.process_time()
+            within.append(0.0)
             try:
                 return function(*args, **kwargs)
             finally:
-                spent[label] = spent.get(label, 0) + time.process_time() - started
+                took = time.process_time() - started
+                spent[label] = spent.get(label, 0) + took - within.pop()
+                within[-1] += took
 
         setattr(owner, name, measured)
 
@@ -77,7 +81,6 @@ def stages(job, samples):
     started = time.process_time()
     done = [render_sample(job, index) for index in range(1, samples + 1)]
     whole = time.process_time() - started
-    spent["crop, resize, place in depth"] -= spent.get("fill holes", 0.0)
     spent["the rest of a sample"] = whole - sum(spent.values())
     manifest = Manifest(job.config, "", "", versions(), plan_shards(samples, samples))
     with tempfile.TemporaryDirectory() as folder:
@@ -118,9 +121,9 @@ def render_only(job, place, seconds, barrier, results):
     _start_worker(job)
     calls = []
 
-    def keep(*args, **kwargs):
+    def keep(*args, encode=None, **kwargs):
         calls.append((args, kwargs))
-        return render_stack(*args, **kwargs)
+        return render_stack(*args, encode=encode, **kwargs)
 
     import focalsim.render
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +177,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         window=prepared.window,
         lateral_color=profile.effects.lateral_color,
         aperture=profile.effects.aperture,
+        encode=None if profile.effects else linear_to_srgb,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,
@@ -214,12 +216,15 @@ def _develop(
     index: int,
     profile: PhoneProfile,
     camera: StackCamera,
-    stack: NDArray[np.float32],
+    stack: NDArray[Any],
     sharp: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, float | None]]:
-    """The phone's pictures of the slices (S, H, W, 3) and of the sharp frame, and the settings drawn for them."""
+    """The phone's pictures of the slices (S, H, W, 3) and of the sharp frame, and the settings drawn for them.
+
+    Of a phone that adds nothing the slices are encoded already.
+    """
     if not profile.effects:
-        return linear_to_srgb(stack), linear_to_srgb(sharp), {}
+        return stack, linear_to_srgb(sharp), {}
     from focalsim.sensor import View, develop_sharp, develop_slice, draw_settings
 
     seed = job.config.seed

@@ -8,8 +8,9 @@ picture that fits in the memory is one band.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from focalsim.render.visibility import seen_samples
 MEMORY_BYTES = 400 << 20
 _BYTES_PER_PIXEL = 110  # of a band with its halo: layers, then samples and their coarser levels; measured
 _UNMIX_ROWS = 4  # a layer's sample depends on the pixels around, two and their edges', and a disc is rounded up to one
+
+
+Encode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # light to codes, pixel by pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,10 @@ def render_bands(
     focus_disparity_px: NDArray[np.float64],
     maps: list[list[ChannelMap]],
     aperture: Aperture | None,
-    stack: NDArray[np.float32],
+    stack: NDArray[Any],
+    encode: Encode | None,
 ) -> None:
-    """Fill ``stack`` (S, h, w, 3) with the slices focused at these (S,), each warped by its maps."""
+    """Fill ``stack`` (S, h, w, 3) with the slices focused at these (S,), each warped by its maps, then encoded."""
     largest = frame.largest_blur_px(focus_disparity_px)
     reach = disc.reach_rows(largest) if aperture is None else polygon.reach_rows(aperture, largest)
     warp_rows = max(y.taps for channel_maps in maps for _, _, y in channel_maps) - 1
@@ -103,12 +108,12 @@ def render_bands(
             for k, (channels, x, y) in enumerate(maps[n]):
                 first, done[n, k] = done[n, k], y.done_before(band.blurred.stop)
                 rows = stack[n, first : done[n, k]]
-                if channels == ALL_CHANNELS:
+                if channels == ALL_CHANNELS and encode is None:
                     resample(blurred, x, y, rows, band.blurred.start, first)
                 else:
-                    warped = np.empty_like(rows)
-                    resample(blurred, x, y, warped, band.blurred.start, first)
-                    rows[..., channels] = warped[..., channels]
+                    light = np.empty(rows.shape, np.float32)
+                    resample(blurred, x, y, light, band.blurred.start, first)
+                    rows[..., channels] = light[..., channels] if encode is None else encode(light[..., channels])
         del scene, blurred  # before the next band needs the same again
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from focalsim.camera.effects import Aperture, LateralColor
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
-from focalsim.render.bands import Frame, render_bands
+from focalsim.render.bands import Encode, Frame, render_bands
 from focalsim.render.check import Window, check_optics, check_size, check_window
 from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, planar, resample, source_scale
 
@@ -34,7 +34,8 @@ def render_stack(
     lateral_color: LateralColor | None = None,
     aperture: Aperture | None = None,
     device: Any = None,
-) -> NDArray[np.float32]:
+    encode: Encode | None = None,
+) -> NDArray[Any]:
     """Render the focal stack that a thin lens makes of an RGB-D frame.
 
     The frame is a pinhole image whose lens-to-sensor distance is v_ref = f s / (s - f) at the FARTHEST of the focus
@@ -62,12 +63,14 @@ def render_stack(
         then the stack is a tensor on ``device`` or else on the device of ``rgb_linear``. With tensors or ``device`` all
         arguments may be a batch's, with its axis B in front: rgb_linear (B, H, W, 3), depth_m (B, H, W). What then has
         no such axis (focus distances (S,), a focal length) is all scenes'. The stacks are (B, S, H, W, 3). No gradients
+    encode : linear_to_srgb or the like, light to 8-bit codes pixel by pixel: the stack is of codes, and since large
+        pictures are rendered in bands of rows, its light is never kept whole. On the CPU alone
 
     Returns
     -------
     (S, H, W, 3) float32 linear light, slices in the order of ``focus_distances_m``. Beside strong contrasts the
     interpolation can undershoot 0 a little; that is kept, since cutting it would change the light's sum and spread.
-    Encoding to 8 bit cuts it.
+    Encoding to 8 bit cuts it. With ``encode`` uint8 codes.
 
     Raises
     ------
@@ -76,8 +79,8 @@ def render_stack(
     if device is not None or hasattr(rgb_linear, "detach"):
         from focalsim.render.tensors import render_tensors
 
-        if aperture is not None:
-            raise RenderError("polygonal apertures are rendered on the CPU (device=None)")
+        if aperture is not None or encode is not None:
+            raise RenderError("polygonal apertures are rendered, and light encoded, on the CPU (device=None)")
         return render_tensors(  # type: ignore[no-any-return]
             rgb_linear,
             depth_m,
@@ -122,8 +125,8 @@ def render_stack(
         ]
         for m, (px, py) in zip(zoom, shift, strict=True)
     ]
-    stack = np.empty((len(focus), size[1], size[0], 3), np.float32)
-    render_bands(Frame(rgb, depth, hidden_rgb, hidden_depth, gain), gain / focus, maps, aperture, stack)
+    stack: NDArray[Any] = np.empty((len(focus), size[1], size[0], 3), np.float32 if encode is None else np.uint8)
+    render_bands(Frame(rgb, depth, hidden_rgb, hidden_depth, gain), gain / focus, maps, aperture, stack, encode)
     return stack
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from focalsim.camera import Aperture, LateralColor
+from focalsim.color import linear_to_srgb
+from focalsim.errors import RenderError
 from focalsim.render import bands, render_stack
 from focalsim.render.bands import Frame, plan_bands
 from focalsim.render.scatter import reach_rows
@@ -131,3 +133,34 @@ def test_memory_does_not_grow_with_the_height(monkeypatch):
     taken(300)  # kernels are made once
     assert taken(800) < 1.1 * budget
     assert taken(2400) < 1.1 * budget
+
+
+@pytest.mark.parametrize("options", [{}, OPTIONS["lateral color"], OPTIONS["moved"]], ids=["", "lateral", "moved"])
+def test_codes_are_those_of_the_light(options, monkeypatch):
+    rgb, depth = scene()
+
+    def render(**encoding):
+        return render_stack(rgb, depth, **LENS, **options, **encoding)
+
+    codes, count = in_bands(monkeypatch, 90 * 96, lambda: render(encode=linear_to_srgb))
+    assert count > 3
+    assert codes.dtype == np.uint8
+    np.testing.assert_array_equal(codes, linear_to_srgb(render()))
+
+
+def test_codes_of_large_pictures_need_no_stack_of_light(monkeypatch):
+    rgb, depth = scene(256, 1500)
+    lens = LENS | {"focus_distances_m": np.geomspace(0.1, 1.0, 12)}
+    monkeypatch.setattr(bands, "MEMORY_BYTES", 12 << 20)
+    render_stack(rgb[:99], depth[:99], **lens, encode=linear_to_srgb)
+    tracemalloc.start()
+    codes = render_stack(rgb, depth, **lens, encode=linear_to_srgb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak - codes.nbytes < 15 << 20  # the light is 55 MB
+
+
+def test_tensors_are_not_encoded():
+    rgb, depth = scene()
+    with pytest.raises(RenderError, match="light encoded, on the CPU"):
+        render_stack(rgb, depth, **LENS, device="cpu", encode=linear_to_srgb)
