@@ -71,7 +71,7 @@ def check_optics(
     if rows is None or not rows.size or not np.all(np.isfinite(rows) & (rows > focal[:, None])):
         raise RenderError(
             f"focus_distances_m must be {shape} metres, each greater than the focal length {focal.max():g} m, "
-            f"got {np.array2string(focus, threshold=5)}"
+            f"got {_in_a_line(focus)}"
         )
     v = _sensor_distance_m(focal, rows)
     zoom = _check_magnification(magnification, v / v.min(axis=1, keepdims=True), scenes)
@@ -82,6 +82,13 @@ def check_optics(
         wanted = f"({count}, 2)" if scenes is None else f"({count}, 2) or ({scenes}, {count}, 2)"
         raise RenderError(f"principal_point_px must be {wanted} finite pixels, got shape {shift.shape}")
     return Optics(focal, number, width, rows, zoom, shifts)
+
+
+def _in_a_line(value: Any) -> str:
+    """What came, in short and in one line."""
+    if isinstance(value, (str, bytes, dict)) or value is None:
+        return repr(value)
+    return " ".join(np.array2string(as_array(value), threshold=5).split())
 
 
 def _sensor_distance_m(focal_length_m: NDArray[np.float64], focus_m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,9 +106,8 @@ def _check_positive(name: str, value: Any, scenes: int | None) -> NDArray[np.flo
     array = as_array(value) if scenes is not None or isinstance(value, (int, float, np.number)) else np.empty(0)
     numbers = _each_scene(array, 0, scenes) if array.dtype.kind in "iuf" else None
     if numbers is None or not np.all((numbers > 0) & (numbers < np.inf)):
-        raise RenderError(
-            f"{name} must be a positive number{'' if scenes is None else f' or ({scenes},) of them'}, got {value!r}"
-        )
+        wanted = "a positive number" if scenes is None else f"a positive number or ({scenes},) of them"
+        raise RenderError(f"{name} must be {wanted}, got {_in_a_line(value)}")
     return np.asarray(numbers, np.float64)
 
 
@@ -115,7 +121,7 @@ def _check_magnification(magnification: Any, thin_lens: NDArray[np.float64], sce
     zoom = _each_scene(np.asarray(as_array(magnification), np.float64), 1, scenes)
     if zoom is None or zoom.shape != thin_lens.shape or not np.all(np.isfinite(zoom) & (zoom > 0)):
         wanted = f"{thin_lens.shape[1:]}" if scenes is None else f"{thin_lens.shape[1:]} or {thin_lens.shape}"
-        raise RenderError(f"magnification must be {wanted} positive numbers, got {magnification!r}")
+        raise RenderError(f"magnification must be {wanted} positive numbers, got {_in_a_line(magnification)}")
     return zoom
 
 

@@ -13,9 +13,11 @@ from focalsim.errors import RenderError  # noqa: E402
 
 LENS = {"focal_length_m": 4.4e-3, "f_number": 1.7, "sensor_width_m": 5.6e-3, "focus_distances_m": [1.0, 0.4, 0.2]}
 
+DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 
-def frame():
-    rng = np.random.default_rng(1)
+
+def frame(seed=1):
+    rng = np.random.default_rng(seed)
     rgb = np.kron(rng.random((12, 16, 3)), np.ones((4, 4, 1))).astype(np.float32)
     depth = np.linspace(0.8, 0.5, 64, dtype=np.float32)[None].repeat(48, 0).copy()
     depth[12:30, 20:34] = 0.15
@@ -26,7 +28,7 @@ def psnr(a, b):
     return -10 * np.log10(np.mean((np.asarray(a, float) - b) ** 2))
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@DEVICES
 @pytest.mark.parametrize(
     "warp",
     [
@@ -60,3 +62,98 @@ def test_a_blur_too_large_for_tensors_is_refused_with_its_size():
     rgb, depth = frame()
     with pytest.raises(RenderError, match=r"18 pixels at most, here it is \d+"):
         render_stack(rgb, depth, **{**LENS, "f_number": 0.05}, device="cpu")
+
+
+@DEVICES
+def test_a_batch_is_its_scenes_one_by_one(device):
+    scenes = [frame(seed) for seed in (1, 2, 3)]
+    rgb, depth = (np.stack(arrays) for arrays in zip(*scenes, strict=True))
+    camera = {
+        "focal_length_m": np.array([4.4e-3, 4.0e-3, 4.4e-3]),
+        "f_number": 1.7,
+        "sensor_width_m": np.array([5.6e-3, 5.6e-3, 5.0e-3]),
+        "focus_distances_m": np.array([[1.0, 0.4], [0.8, 0.2], [0.3, 0.2]]),
+        "magnification": np.array([[1.0, 1.02], [1.0, 1.0], [0.99, 1.05]]),
+        "principal_point_px": np.random.default_rng(0).normal(size=(3, 2, 2)),
+    }
+    stacks = render_stack(rgb, depth, **camera, device=device)
+    assert stacks.shape == (3, 2, 48, 64, 3)
+    for n in range(3):
+        own = {name: value if np.ndim(value) == 0 else value[n] for name, value in camera.items()}
+        lens = {name: float(own[name]) for name in ("focal_length_m", "f_number", "sensor_width_m")}
+        np.testing.assert_array_equal(render_stack(rgb[n], depth[n], **{**own, **lens}, device=device), stacks[n])
+        assert psnr(stacks[n], render_stack(rgb[n], depth[n], **{**own, **lens})) > 100.0
+    assert np.abs(stacks[0] - stacks[1]).max() > 0.1
+
+
+@DEVICES
+def test_what_has_no_axis_of_scenes_is_all_scenes(device):
+    rgb, depth = frame()
+    batch = np.stack([rgb, rgb[::-1]]), np.stack([depth, depth[::-1]])
+    stacks = render_stack(*batch, **LENS, magnification=[1.0, 1.01, 1.02], device=device)
+    want = render_stack(rgb, depth, **LENS, magnification=[1.0, 1.01, 1.02])
+    assert psnr(stacks[0], want) > 100.0
+    assert psnr(stacks[1], want[:, ::-1]) > 100.0  # no shift: upside down is upside down
+
+
+@DEVICES
+def test_holes_and_known_hidden_surfaces_of_a_batch(device):
+    rgb, depth = frame()
+    valid = depth > 0
+    valid[20:25, 25:30] = False
+    hidden = {"hidden_rgb_linear": rgb[:, ::-1].copy(), "hidden_depth_m": depth + 0.3}
+    want = render_stack(rgb, depth, **LENS, valid=valid, **hidden)
+    twice = {name: np.stack([a, a]) for name, a in {"valid": valid, **hidden}.items()}
+    stacks = render_stack(np.stack([rgb, rgb]), np.stack([depth, depth]), **LENS, **twice, device=device)
+    assert psnr(stacks[0], want) > 100.0
+    assert psnr(stacks[1], want) > 100.0
+
+
+@pytest.mark.gpu
+def test_real_sizes_on_cuda_tensors_in_tensors_out():
+    rng = np.random.default_rng(0)
+    rgb = rng.random((4, 224, 352, 3)).astype(np.float32) ** 3
+    depth = np.linspace(0.9, 0.2, 352, dtype=np.float32) + 0.1 * rng.random((4, 224, 352)).astype(np.float32)
+    depth[:, 60:160, 100:250] = 0.13
+    lens = {**LENS, "focus_distances_m": 1 / np.linspace(1.0, 10.0, 10), "magnification": "thin-lens"}
+    stacks = render_stack(torch.from_numpy(rgb).cuda(), torch.from_numpy(depth).cuda(), **lens)
+    assert stacks.is_cuda
+    assert stacks.shape == (4, 10, 224, 352, 3)
+    for n in range(4):
+        assert psnr(stacks[n].cpu().numpy(), render_stack(rgb[n], depth[n], **lens)) > 50.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rgb_linear": np.ones((2, 8, 8, 4), np.float32)}, r"\(H, W, 3\) or \(B, H, W, 3\) float linear light, got"),
+        (
+            {"depth_m": np.ones((8, 8), np.float32)},
+            r"depth_m must be \(2, 8, 8\) float metres as rgb_linear, got \(8, 8\)",
+        ),
+        ({"focus_distances_m": np.ones((3, 4))}, r"focus_distances_m must be \(S,\) or \(2, S\) metres"),
+        ({"focus_distances_m": [[1.0, 0.001], [1.0, 0.5]]}, "greater than the focal length"),
+        ({"f_number": [1.7, -1.0]}, r"f_number must be a positive number or \(2,\) of them"),
+        ({"magnification": np.ones((2, 2))}, r"magnification must be \(3,\) or \(2, 3\) positive numbers"),
+        ({"principal_point_px": np.ones((2, 3))}, r"principal_point_px must be \(3, 2\) or \(2, 3, 2\) finite pixels"),
+        ({"rgb_linear": np.full((2, 8, 8, 3), [[[[1.0]]], [[[-1.0]]]])}, r"finite and not negative \(scene 1\)"),
+        ({"depth_m": np.full((2, 8, 8), [[[0.0]], [[1.0]]])}, r"positive and finite wherever valid.*\(scene 0\)"),
+        ({"valid": np.full((2, 8, 8), [[[True]], [[False]]])}, r"no pixel of depth_m is valid \(scene 1\)"),
+        ({"valid": np.ones((2, 8, 8))}, r"valid must be \(2, 8, 8\) bool"),
+        ({"hidden_depth_m": np.ones((2, 8, 8), np.float32)}, "give both or none"),
+        ({"device": "nowhere"}, "device must be one of PyTorch"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(change, message):
+    arguments = {
+        "rgb_linear": np.ones((2, 8, 8, 3), np.float32), "depth_m": np.ones((2, 8, 8), np.float32), "device": "cpu"
+    }  # fmt: skip
+    with pytest.raises(RenderError, match=message) as caught:
+        render_stack(**{**LENS, **arguments, **change})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_a_missing_device_is_told():
+    with pytest.raises(RenderError, match="device cuda: PyTorch finds no CUDA device here"):
+        render_stack(*frame(), **LENS, device="cuda")

@@ -26,7 +26,16 @@ MAX_BLUR_PX = LARGEST_PX
 
 
 @torch.no_grad()
-def render_tensors(
+def render_tensors(rgb_linear: Any, depth_m: Any, *, device: Any, **arguments: Any) -> Any:
+    """stack.render_stack, with the same arguments, for tensors or for a device."""
+    device = check_device(device, rgb_linear)
+    if device.type == "cuda":
+        with torch.cuda.device(device):  # where kernels are launched
+            return _render(rgb_linear, depth_m, device=device, **arguments)
+    return _render(rgb_linear, depth_m, device=device, **arguments)
+
+
+def _render(
     rgb_linear: Any,
     depth_m: Any,
     *,
@@ -36,11 +45,9 @@ def render_tensors(
     output_size: tuple[int, int] | None,
     window: Window | None,
     lateral_color: LateralColor | None,
-    device: Any,
+    device: torch.device,
     **camera: Any,
 ) -> Any:
-    """stack.render_stack for its arguments as tensors or for a device; those of ``camera`` are check_optics'."""
-    device = check_device(device, rgb_linear)
     frames = check_frames(rgb_linear, depth_m, valid, hidden_rgb_linear, hidden_depth_m, device)
     scenes, *shape = frames.depth_m.shape
     is_batch = np.ndim(rgb_linear) == 4

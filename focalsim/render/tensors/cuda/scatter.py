@@ -35,8 +35,8 @@ class Tiling:
     """What one program computes: ``slices`` slices of ``rows`` x ``columns`` pixels, by ``warps`` of 32 threads.
 
     Powers of two, rows and columns at least 8. More slices share the reading of samples, but go as far as the most
-    blurred of them. One warp asks at every offset, without waiting for others, whether any sample is seen by only a part
-    of the lens, which costs several times as much: few are, and only near edges.
+    blurred of them. One warp asks at every offset, without waiting for others, whether any sample is seen by only a
+    part of the lens, which costs several times as much: few are, and only near edges.
     """
 
     slices: int = 2
@@ -86,7 +86,7 @@ def squares(samples: SampleTensors) -> tuple[torch.Tensor, torch.Tensor, torch.T
 
 @triton.jit
 def _level_of(blur, top):
-    """kernels.level_of, rounded, of a blur in fine levels: beyond the first coarse one the flatter line is the lower."""
+    """kernels.level_of, rounded, of a blur in fine levels: from the first coarse one on the flatter line is lower."""
     level = tl.abs(blur) + 0.5
     return tl.minimum(tl.minimum(level, level * COARSER + FIRST_COARSE), top).to(tl.int32)
 
@@ -116,8 +116,8 @@ def _blur(
     norm = 1.0 / tl.maximum(covered + share * behind, ENOUGH)
     size = height * width
     inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
-    # Clamped so that the compiler takes single pixels a thread, as it does where samples are read: were it to store four
-    # at once, it would pass all that is read through shared memory to get there.
+    # Clamped so that the compiler takes single pixels a thread, as it does where samples are read: were it to store
+    # four at once, it would pass all that is read through shared memory to get there.
     pixel = tl.minimum(y, height - 1) * width + tl.minimum(x, width - 1)
     place = blurred + (scene * slices + s)[:, None] * 3 * size + pixel[None, :]
     tl.store(place, (red + share * b_red) * norm, mask=inside)
@@ -131,7 +131,7 @@ def _gather(
     height, width, squares_y, squares_x, top, side,
     SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage. ``f`` counts in levels, as all blur here."""
+    """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage. ``f`` is in levels, as all blur here."""
     # How far do samples reach that reach this tile? Asked of the squares around.
     ACROSS: tl.constexpr = COLUMNS // SQUARE_PX + 2 * AROUND
     DOWN: tl.constexpr = ROWS // SQUARE_PX + 2 * AROUND

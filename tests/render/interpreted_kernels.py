@@ -1,0 +1,78 @@
+"""Run by test_kernels.py in a process of its own, since Triton is told to interpret its kernels before it is imported.
+
+Renders two small scenes with the kernels for CUDA, interpreted on the CPU, and with the compiled code; prints the PSNR
+of every step as JSON.
+"""
+
+import json
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import numpy as np
+import torch
+
+from focalsim.render import layers, tensors
+from focalsim.render.tensors import cuda, plain
+from focalsim.render.tensors.cuda import scatter
+
+HEIGHT, WIDTH = 9, 13  # no whole squares or tiles
+
+
+def scenes():
+    """Two scenes of different depths: an object that hides a wall, whose hidden part is known in one corner."""
+    rng = np.random.default_rng(0)
+    rgb = rng.random((2, HEIGHT, WIDTH, 3)).astype(np.float32)
+    q = np.ones((2, HEIGHT, WIDTH), np.float32) + np.linspace(0, 0.4, WIDTH, dtype=np.float32)
+    q[0, 2:7, 3:9] += 2.0
+    q[1, :5, 8:] += 1.0
+    hidden_q = np.full_like(q, np.nan)
+    hidden_q[:, 3:5, 6:10] = 0.7
+    return rgb, q, rgb[:, ::-1].copy(), hidden_q
+
+
+def psnr(got, want):
+    return float(-10 * torch.log10(torch.mean((got.double() - want.double()) ** 2) + 1e-30))
+
+
+def compare():
+    rgb, q, hidden_rgb, hidden_q = scenes()
+    frames = [torch.from_numpy(a) for a in (rgb, q, hidden_rgb, hidden_q)]
+    want_layers = [layers.split_layers(*frame) for frame in zip(rgb, q, hidden_rgb, hidden_q, strict=True)]
+    got_layers = cuda.split_layers(*frames)
+    stacked = np.stack([_planes(scene) for scene in want_layers])
+    results = {"layers": psnr(got_layers, torch.from_numpy(stacked))}
+
+    got = cuda.seen_samples(got_layers)
+    want = tensors.plain.SampleTensors.compiled(want_layers, torch.device("cpu"))
+    partial = (want.kind == scatter.PARTIAL.value)[:, :, None]
+    results["kinds"] = sorted(np.unique(want.kind).tolist())
+    results["kinds that differ"] = int((got.kind != want.kind).sum())
+    results["light"] = psnr(got.light, want.light)
+    results["visibility"] = psnr(torch.where(partial, got.ratio, 0.0), torch.where(partial, want.ratio, 0.0))
+
+    focus = torch.tensor([[1.0, 3.0, 2.2], [0.5, 2.0, 1.5]])
+    want_blurred = plain.blur(want, focus)
+    results["blur"] = psnr(cuda.blur(got, focus, scatter.Tiling(slices=2, rows=8, columns=16)), want_blurred)
+
+    rng = np.random.default_rng(1)
+    for channels in (1, 3):
+        slope, offset = 1 + 0.1 * rng.random((2, 3, channels)), rng.random((2, 3, channels)) - 0.5
+        x, y = (
+            tensors.AxisMaps(slope, offset, n_out, n_in).taps(focus.device)
+            for n_out, n_in in ((WIDTH - 3, WIDTH), (HEIGHT + 2, HEIGHT))
+        )
+        results[f"warp, {channels} channels"] = psnr(cuda.warp(want_blurred, x, y), plain.warp(want_blurred, x, y))
+    return results
+
+
+def _planes(scene):
+    """Layers as the kernels have them, (2, 5, H, W)."""
+    front = scene.front_rgb, scene.front_coverage, scene.front_disparity_px
+    back = scene.back_rgb, scene.back_coverage, scene.back_disparity_px
+    return np.stack([np.dstack(layer).transpose(2, 0, 1) for layer in (front, back)])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(compare()))
