@@ -96,11 +96,11 @@ def _rows(source: Source, found: SourceCheck) -> list[tuple[str, str]]:
 
 
 def _warnings(source: Source, found: SourceCheck) -> list[str]:
-    from focalsim.sources.survey import enlargement, scale_warning
+    from focalsim.sources.survey import enlargement
 
     lines = [
         getattr(source, "depth_assumption", ""),
-        scale_warning(found.median_m, getattr(source, "takes_depth_scale", True)),
+        found.unit_warning,
         enlargement(found.depth_enlarged) if found.depth_enlarged > 1 else "",
     ]
     return [line for line in lines if line]

@@ -60,6 +60,10 @@ class FileSource(ABC):
     license: str
     attribution: str
     takes_depth_scale: ClassVar[bool] = True  # whether the unit of the stored numbers may be given
+    unit_from: ClassVar[str] = ""  # what decides the unit where it may not be given
+    units_per_metre: float = 1.0  # of the stored numbers, as they are read
+    usual_median_m: ClassVar[tuple[float, float]] = (0.1, 8.0)  # rooms and tables; else it is more often a wrong unit
+    sensor_range_m: tuple[float, float] = (0.0, float("inf"))  # what the sensors measure, where the unit is assumed
     depth_assumption: str = ""  # what was assumed about the unit of the depth; empty where it is known
 
     @abstractmethod

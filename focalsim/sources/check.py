@@ -9,8 +9,7 @@ import numpy as np
 from focalsim.errors import FrameError
 from focalsim.sources.base import FrameRequest, Source
 from focalsim.sources.survey import check_frame
-
-_ENDS = (0.01, 0.5, 0.99)  # single wrong pixels do not decide what the range is
+from focalsim.sources.units import DepthRange, depth_range, typical_range, unit_warning
 
 
 @dataclass
@@ -24,6 +23,7 @@ class SourceCheck:
     near_m: float = np.nan  # smallest 1 % quantile of a frame
     median_m: float = np.nan  # median over the frames of their medians
     far_m: float = np.nan  # largest 99 % quantile of a frame
+    unit_warning: str = ""  # what to say where another unit of the depth would be plausible
     mean_holes: float = np.nan  # share of the pixels without depth
     most_holes: float = np.nan
     known_camera: bool = False  # every frame's intrinsics
@@ -37,11 +37,12 @@ def check_source(source: Source, request: FrameRequest, *, max_holes: float, lim
 
     chosen = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).astype(int))
     found = SourceCheck(len(source), len(chosen), 0)
-    depths, holes, cameras = [], [], []
+    depths: list[DepthRange] = []
+    holes, cameras = [], []
     for index in progress_bar(chosen, desc="check", unit="frame", leave=False):
         try:
             scene = source.load(int(index), request, np.random.default_rng(0))
-            depths.append(np.quantile(scene.depth_m[scene.valid], _ENDS))
+            depths.append(depth_range(scene))
             holes.append(float(np.mean(~scene.valid)))
             cameras.append(scene.intrinsics is not None)
             found.depth_enlarged = max(found.depth_enlarged, scene.depth_enlarged)
@@ -52,8 +53,9 @@ def check_source(source: Source, request: FrameRequest, *, max_holes: float, lim
         else:
             found.usable += 1
     if depths:
-        near, median, far = np.array(depths).T
-        found.near_m, found.median_m, found.far_m = float(near.min()), float(np.median(median)), float(far.max())
+        typical = typical_range(depths)
+        found.near_m, found.far_m = min(d.near_m for d in depths), max(d.far_m for d in depths)
+        found.median_m, found.unit_warning = typical.median_m, unit_warning(source, typical)
         found.mean_holes, found.most_holes = float(np.mean(holes)), max(holes)
         found.known_camera = all(cameras)
     return found

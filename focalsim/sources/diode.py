@@ -28,6 +28,8 @@ class DiodeSource(FramesSource):
     """Reader of any folder of the set, from one scan up to all of it."""
 
     format = "diode"
+    takes_depth_scale = True
+    usual_median_m = (0.1, 150.0)  # half of it is outdoors
     description = "DIODE: NAME.png with NAME_depth.npy and NAME_depth_mask.npy"
     license = "MIT"
     attribution = (
@@ -47,7 +49,7 @@ class DiodeSource(FramesSource):
         depth, mask = (np.squeeze(read_stored(path)) for path in (frame.depth, frame.others[0]))
         if depth.shape != mask.shape:
             raise FrameError(f"{frame.depth}: depth of shape {depth.shape}, but its mask has {mask.shape}")
-        return np.where(mask > 0, depth, np.nan)
+        return np.where(mask > 0, depth / self.units_per_metre, np.nan)
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
         return _CAMERA if shape == _SIZE else None

@@ -19,6 +19,7 @@ from focalsim.sources.base import FileSource, FrameRequest
 from focalsim.sources.intrinsics import find_intrinsics
 
 _LICENCE_LENGTH = 2000
+_SENSOR_RANGE_M = (0.0, 10.0)  # what writes 16 bits is mostly a sensor for rooms
 _UNIT_SUFFIXES = (".png", ".pgm", ".tif", ".tiff")
 
 
@@ -41,7 +42,10 @@ class FolderSource(FileSource):
         self.name = path.resolve().name
         self.license = quoted_licence(path)
         self.attribution = f"RGB-D frames of the folder {self.name}"
-        if depth_scale is None and any(pair.depth.suffix.lower() in _UNIT_SUFFIXES for pair in self._pairs):
+        whole_numbers = any(pair.depth.suffix.lower() in _UNIT_SUFFIXES for pair in self._pairs)
+        self.units_per_metre = depth_scale or (UNITS_PER_METRE if whole_numbers else 1.0)
+        if depth_scale is None and whole_numbers:
+            self.sensor_range_m = _SENSOR_RANGE_M
             self.depth_assumption = f"depth of whole numbers is read as {UNITS_PER_METRE:g} units per metre"
 
     @staticmethod

@@ -34,14 +34,17 @@ class Frame:
 class FramesSource(FileSource):
     """Base of the readers whose frames are pairs of files of one size."""
 
-    takes_depth_scale = False
+    takes_depth_scale = False  # a reader that takes one divides by ``units_per_metre``
     enlarges_depth = False  # whether depth of another size is brought to the image's; else it is a damaged frame
 
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         if depth_scale is not None and not self.takes_depth_scale:
-            raise ConfigError(f"{path}: the format {self.format} knows its unit; it takes no depth scale")
+            raise ConfigError(
+                f"{path}: the format {self.format} takes no depth scale; see {self.unit_from or 'its definition'}"
+            )
         self._path = path
         self._depth_scale = depth_scale
+        self.units_per_metre = depth_scale or self.units_per_metre
         self._frames = list(self.find(path)) if path.is_dir() else []
         self.name = path.resolve().name
         if not self._frames:

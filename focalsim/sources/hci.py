@@ -29,6 +29,7 @@ class HciSource(FramesSource):
     """Reader of the centre views; every scene is a frame."""
 
     format = "hci"
+    unit_from = "parameters.cfg: focus_distance_m in metres, baseline_mm and focal_length_mm in millimetres"
     description = "4D Light Field scenes: folders with input_Cam040.png, gt_disp_lowres.pfm and parameters.cfg"
     license = "CC BY-NC-SA 4.0"
     attribution = (

@@ -34,6 +34,7 @@ class HypersimSource(FramesSource):
     """Reader of one scene (``ai_VVV_NNN``) or a folder of scenes."""
 
     format = "hypersim"
+    takes_depth_scale = True
     description = "Hypersim scenes: images/scene_cam_XX_final_hdf5 or _final_preview, and _geometry_hdf5"
     license = "CC BY-SA 3.0"
     attribution = (
@@ -72,7 +73,7 @@ class HypersimSource(FramesSource):
         f_px = _FOCAL_OVER_WIDTH * width
         x, y = np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2
         cosine = f_px / np.sqrt(x[None, :] ** 2 + y[:, None] ** 2 + f_px**2)
-        return np.asarray(distance * cosine)
+        return np.asarray(distance * cosine / self.units_per_metre)
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics:  # noqa: ARG002
         height, width = shape

@@ -26,6 +26,7 @@ class MiddleburySource(FramesSource):
     """Reader of the 2014 and 2021 scenes; every scene is a frame."""
 
     format = "middlebury"
+    unit_from = "calib.txt: the baseline in millimetres, f and doffs in pixels"
     description = "Middlebury stereo scenes: folders with im0.png, disp0.pfm and calib.txt"
     license = "not stated by its authors"
     attribution = (

@@ -33,6 +33,7 @@ class MonoDepthSource(FramesSource):
     """Reader of a folder whose files are paired by name, as :mod:`focalsim.sources.pairing` says."""
 
     format = "mono"
+    unit_from = "depth_range.txt: near_m and far_m in metres"
     enlarges_depth = True  # networks give depth at their own size
     description = "photos with relative depth and a declared range in depth_range.txt"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from focalsim.color import srgb_to_linear
-from focalsim.errors import ConfigError, FrameError, SourceError
+from focalsim.errors import FrameError, SourceError
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FileSource, FrameRequest
 
@@ -32,14 +32,11 @@ class NyuSource(FileSource):
         "Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012"
     )
 
-    takes_depth_scale = False
-
     def __init__(self, path: Path, depth_scale: float | None) -> None:
-        if depth_scale is not None:
-            raise ConfigError(f"{path}: an NYU .mat file stores metres; it takes no depth scale")
         import h5py
 
         self._path = path
+        self.units_per_metre = depth_scale or self.units_per_metre
         self.name = path.name
         try:
             with h5py.File(path, "r") as file:
@@ -72,7 +69,7 @@ class NyuSource(FileSource):
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:  # noqa: ARG002
         image, depth_m = self._read(index)
         inside = np.s_[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX]
-        depth_m = depth_m.T[inside].astype(np.float32)
+        depth_m = (depth_m.T[inside] / self.units_per_metre).astype(np.float32)
         valid = np.isfinite(depth_m) & (depth_m > 0)
         if not valid.any():
             raise FrameError(f"{self.frame_id(index)}: no pixel has a depth", "no valid depth")
@@ -86,7 +83,8 @@ class NyuSource(FileSource):
 
     def content_digest(self, index: int) -> str:
         image, depth_m = self._read(index)
-        return hashlib.sha256(image.tobytes() + depth_m.tobytes()).hexdigest()
+        unit = "" if self.units_per_metre == 1 else f"{self.units_per_metre}"
+        return hashlib.sha256(image.tobytes() + depth_m.tobytes() + unit.encode()).hexdigest()
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Stored image (3, W, H) and depth (W, H). Opened anew: no handle may cross a fork."""

@@ -26,8 +26,9 @@ class SceneFlowSource(FramesSource):
     """Reader of the left views; the right ones show the same scene again."""
 
     format = "sceneflow"
-    description = "SceneFlow, FlyingThings3D: frames_cleanpass or frames_finalpass beside disparity"
     takes_depth_scale = True
+    description = "SceneFlow, FlyingThings3D: frames_cleanpass or frames_finalpass beside disparity"
+    usual_median_m = (0.1, 500.0)  # its units are no metres, and its views reach far
     license = "for research only, by the terms of its authors"
     attribution = (
         "Scene Flow Datasets: N. Mayer, E. Ilg, P. Häusser, P. Fischer, D. Cremers, A. Dosovitskiy, T. Brox, A Large "
@@ -57,7 +58,7 @@ class SceneFlowSource(FramesSource):
     def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:  # noqa: ARG002
         # Some releases store the disparity of the left view with a minus.
         units = _focal_px(frame) / np.abs(read_stored(frame.depth))
-        return np.asarray(units / (self._depth_scale or 1.0))
+        return np.asarray(units / self.units_per_metre)
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics:
         return Intrinsics(_focal_px(frame), _focal_px(frame), (shape[1] - 1) / 2, (shape[0] - 1) / 2)

@@ -14,16 +14,7 @@ from focalsim.scene import Scene
 from focalsim.sources.base import FileSource, FrameRequest, Source
 from focalsim.sources.framing import frame_window
 from focalsim.sources.prepare import check_holes
-
-# Most rooms and tables lie in this range; a median depth outside it is more often a wrong unit.
-_USUAL_MEDIAN_M = (0.1, 8.0)
-# Factor that undoes a mistake about the unit, the commonest first.
-_MISTAKES = (
-    (1e-3, "these are millimetres"),
-    (1 / 5000, "these are units of 1/5000 m"),
-    (1000 / 5000, "units of 1/5000 m were read as millimetres"),
-    (1e3, "metres were read as millimetres"),
-)
+from focalsim.sources.units import UNKNOWN, DepthRange, depth_range, typical_range, unit_warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +23,15 @@ class Survey:
 
     usable          indices of the frames that can be used, ascending; a ``range`` for an endless source
     skipped         reason -> {frame id: message}
-    median_depth_m  median over the usable frames of their median depths; NaN for an endless source
-    takes_depth_scale  whether the unit of the source can be given
+    depth           typical of the usable frames; NaN for an endless source
+    unit_warning    what to say where another unit of the depth would be plausible
     depth_enlarged  the largest of the usable frames
     """
 
     usable: Sequence[int]
     skipped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    median_depth_m: float = np.nan
-    takes_depth_scale: bool = True
+    depth: DepthRange = UNKNOWN
+    unit_warning: str = ""
     depth_enlarged: float = 1.0
 
     def summary(self) -> str:
@@ -51,8 +42,8 @@ class Survey:
             reasons = ", ".join(f"{reason}: {len(frames)}" for reason, frames in self.skipped.items())
             example = next(message for frames in self.skipped.values() for message in frames.values())
             lines.append(f"{n} of {n + len(self.usable)} frames skipped ({reasons}); {example}")
-        if warning := scale_warning(self.median_depth_m, self.takes_depth_scale):
-            lines.append(warning)
+        if self.unit_warning:
+            lines.append(self.unit_warning)
         if self.depth_enlarged > 1:
             lines.append(enlargement(self.depth_enlarged))
         return "\n".join(lines)
@@ -63,22 +54,6 @@ def enlargement(factor: float) -> str:
     return (
         f"depth maps are enlarged up to {factor:.3g} times along the images' edges; the shards say so (depth_enlarged)"
     )
-
-
-def scale_warning(median_depth_m: float, takes_depth_scale: bool = True) -> str:
-    """What to say of a set whose median depth is unusual, as that of a wrong unit is; empty where it is usual."""
-    low, high = _USUAL_MEDIAN_M
-    if not (median_depth_m < low or median_depth_m > high):  # NaN: nothing is known
-        return ""
-    guess = ""
-    for factor, mistake in _MISTAKES:
-        if not guess and low <= factor * median_depth_m <= high:
-            guess = f" ({factor * median_depth_m:.3g} m if {mistake})"
-    # Where the format defines its unit, files in another one are not of the format.
-    remedy = (
-        "set the depth scale" if takes_depth_scale else "read the files by --source-format folder --depth-scale UNITS"
-    )
-    return f"the median depth is {median_depth_m:.3g} m; if it is not, {remedy}{guess}"
 
 
 def survey(
@@ -98,7 +73,7 @@ def survey(
     from focalsim.progress import progress_bar
 
     usable: list[int] = []
-    medians: list[float] = []
+    depths: list[DepthRange] = []
     enlarged = 1.0
     skipped: dict[str, dict[str, str]] = {}
     for index in progress_bar(range(len(source)), desc="survey", unit="frame", leave=False):
@@ -112,10 +87,10 @@ def survey(
             skipped.setdefault(error.reason, {})[source.frame_id(index)] = str(error)
         else:
             usable.append(index)
-            medians.append(float(np.median(scene.depth_m[scene.valid])))
+            depths.append(depth_range(scene))
             enlarged = max(enlarged, scene.depth_enlarged)
-    median = float(np.median(medians)) if usable else np.nan
-    found = Survey(usable, skipped, median, source.takes_depth_scale, enlarged)
+    depth = typical_range(depths)
+    found = Survey(usable, skipped, depth, unit_warning(source, depth), enlarged)
     if not usable:
         raise SourceError(f"no frame of {source.name} can be used: {found.summary()}")
     return found

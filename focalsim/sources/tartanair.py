@@ -24,6 +24,8 @@ class TartanAirSource(FramesSource):
     """Reader of the left views of a trajectory, or of any folder above."""
 
     format = "tartanair"
+    takes_depth_scale = True
+    usual_median_m = (0.1, 150.0)  # much of it is outdoors
     description = "TartanAir trajectories: image_left beside depth_left"
     license = "CC BY 4.0"
     attribution = (
@@ -40,7 +42,7 @@ class TartanAirSource(FramesSource):
                     yield Frame(image, depth)
 
     def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:  # noqa: ARG002
-        return read_depth(frame.depth, None)
+        return read_depth(frame.depth, self.units_per_metre)
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
         return _INTRINSICS if shape == (480, 640) else None

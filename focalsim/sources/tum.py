@@ -23,6 +23,7 @@ from focalsim.sources.image_files import read_depth
 from focalsim.sources.intrinsics import find_intrinsics
 
 _UNITS_PER_METRE = 5000.0
+_SENSOR_RANGE_M = (0.4, 10.0)  # structured light and time of flight; stereo cameras see nearer
 _LARGEST_GAP_S = 0.02
 _PAIRS = ("associations.txt", "associated.txt", "association.txt")
 _TUM = (
@@ -42,8 +43,9 @@ class TumSource(FramesSource):
     """Reader of recordings with lists of files; depth is 1/5000 m unless a scale is given."""
 
     format = "tum"
-    description = "TUM RGB-D recordings: folders with rgb.txt and depth.txt, or associations.txt"
     takes_depth_scale = True
+    description = "TUM RGB-D recordings: folders with rgb.txt and depth.txt, or associations.txt"
+    units_per_metre = _UNITS_PER_METRE
 
     def __init__(self, path: Path, depth_scale: float | None) -> None:
         super().__init__(path, depth_scale)
@@ -53,6 +55,7 @@ class TumSource(FramesSource):
         else:
             self.license, self.attribution = quoted_licence(path), f"RGB-D recording {self.name}"
         if depth_scale is None:
+            self.sensor_range_m = _SENSOR_RANGE_M
             self.depth_assumption = f"depth is read as {_UNITS_PER_METRE:g} units per metre, as TUM stores it"
 
     @staticmethod
@@ -65,7 +68,7 @@ class TumSource(FramesSource):
                 yield from _pairs_in_time(folder)
 
     def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:  # noqa: ARG002
-        return read_depth(frame.depth, self._depth_scale or _UNITS_PER_METRE)
+        return read_depth(frame.depth, self.units_per_metre)
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
         folder = frame.colour.parent.parent

@@ -231,38 +231,94 @@ def test_a_damaged_file_is_skipped_and_counted(written, request_):
     assert damaged.name in found.summary()
 
 
-def test_a_wrong_unit_is_told_with_the_numbers(tmp_path, request_, monkeypatch):
-    """Files whose numbers are a thousand times what the format means, as millimetres are: a plane at 2 km."""
+MILLIMETRES = (
+    "the median depth is {}; if that is wrong, give --depth-scale 1000 (the numbers are millimetres: then it is {})"
+)
+
+
+def told(folder, request_, **options):
+    return survey(open_source(folder, **options), [replace(request_, width=24, height=16)], max_holes=0.5).summary()
+
+
+@pytest.mark.parametrize("writer", [diode, hypersim, sceneflow, tartanair], ids=lambda writer: writer.__name__)
+def test_millimetres_where_the_format_means_metres_are_told_with_the_option(tmp_path, request_, monkeypatch, writer):
     true_plane = plane()
     monkeypatch.setitem(globals(), "plane", lambda: 1000 * true_plane)
-    request = replace(request_, width=24, height=16)
-    for writer in (middlebury, diode, sceneflow, tartanair):
-        folder = tmp_path / writer.__name__
-        folder.mkdir()
-        writer(folder)
-        told = survey(open_source(folder), [request], max_holes=0.5).summary()
-        assert re.search(r"the median depth is 2\.0\de\+03 m; .* \(2\.0\d m if these are millimetres\)", told), told
-        known = writer is not sceneflow  # its unit may be given, that of the others is defined
-        assert ("--source-format folder --depth-scale" in told) == known
-    monkeypatch.undo()
-    # A unit that is given wrongly, or that is wrong in the file beside the pictures.
-    for writer, name, right, wrong in (
-        (middlebury, "calib.txt", "baseline=176.252", "baseline=0.176252"),
-        (hci, "parameters.cfg", "focus_distance_m = 2.05", "focus_distance_m = 2050"),
-        (mono, "depth_range.txt", "near_m: 2\nfar_m: 2.1\n", "near_m: 2000\nfar_m: 2100\n"),
-    ):
-        folder = tmp_path / f"{writer.__name__} wrong"
-        folder.mkdir()
-        writer(folder)
-        path = next(folder.rglob(name))
-        path.write_text(path.read_text().replace(right, wrong))
-        assert "the median depth is" in survey(open_source(folder), [request], max_holes=0.5).summary()
-    for writer in (tum, icl):
-        folder = tmp_path / writer.__name__
-        folder.mkdir()
-        writer(folder)
-        source = open_source(folder, depth_scale=1)
-        assert "if these are units of 1/5000 m" in survey(source, [request], max_holes=0.5).summary()
+    writer(tmp_path)
+    assert told(tmp_path, request_) == MILLIMETRES.format("2050 m", "2.05 m")
+    # What it says to do helps, and notices itself.
+    assert told(tmp_path, request_, depth_scale=1000) == ""
+    scene = load(open_source(tmp_path, depth_scale=1000))
+    np.testing.assert_allclose(scene.depth_m[scene.valid], true_plane[scene.valid], rtol=2e-3)
+    assert open_source(tmp_path, depth_scale=1000).content_digest(0) != open_source(tmp_path).content_digest(0)
+
+
+@pytest.mark.parametrize("writer", [tum, icl], ids=lambda writer: writer.__name__)
+def test_millimetres_in_the_layout_of_tum_are_too_near_for_its_sensors(tmp_path, request_, monkeypatch, writer):
+    """TUM has 5000 units a metre: a room comes out five times too near, where a Kinect sees nothing."""
+    near_plane = 0.75 * plane()
+    monkeypatch.setitem(globals(), "plane", lambda: near_plane / 5)
+    writer(tmp_path)
+    message = told(tmp_path, request_)
+    assert message.startswith("the median depth is 0.308 m, and one pixel in a hundred is nearer than 0.3 m: ")
+    assert "measure nothing nearer than 0.4 m; if that is wrong, give --depth-scale 1000 (" in message
+    assert "then it is 1.54 m" in message
+    assert told(tmp_path, request_, depth_scale=1000) == ""
+    np.testing.assert_allclose(load(open_source(tmp_path, depth_scale=1000)).depth_m[0], near_plane[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("writer", [tum, icl], ids=lambda writer: writer.__name__)
+def test_units_of_tum_read_as_another_unit(tmp_path, request_, writer):
+    writer(tmp_path)
+    for scale in (1, 1000):
+        assert "give --depth-scale 5000 (" in told(tmp_path, request_, depth_scale=scale)
+    assert told(tmp_path, request_) == ""
+
+
+@pytest.mark.parametrize(
+    ("writer", "name", "right", "wrong", "median"),
+    [
+        (middlebury, "calib.txt", "baseline=176.252", "baseline=176252", "2050 m"),
+        (middlebury, "calib.txt", "baseline=176.252", "baseline=0.176252", "0.00205 m"),
+        (hci, "parameters.cfg", "focus_distance_m = 2.05", "focus_distance_m = 2050", None),
+        (mono, "depth_range.txt", "near_m: 2\nfar_m: 2.1\n", "near_m: 2000\nfar_m: 2100\n", "2050 m"),
+    ],
+)
+def test_a_wrong_unit_in_the_file_beside_the_pictures(tmp_path, request_, writer, name, right, wrong, median):
+    writer(tmp_path)
+    path = next(tmp_path.rglob(name))
+    assert right in path.read_text()
+    path.write_text(path.read_text().replace(right, wrong))
+    message = told(tmp_path, request_)
+    assert f"the median depth is {median or ''}" in message
+    assert f"; if that is wrong, check {name}: " in message
+    with pytest.raises(ConfigError, match=f"takes no depth scale; see {name}"):
+        open_source(tmp_path, depth_scale=1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [("icl_nuim_synth", 5000), ("open3d_tum", 5000), ("open3d_redwood", 1000), ("metric3d_nyu", 1000),
+     ("slambook_kinect", 1000), ("promptda_iphone", 1000), ("cleargrasp_d435", None), ("motorcycle", None)],
+)  # fmt: skip
+def test_real_frames_are_told_of_in_the_wrong_unit_alone(rgbd, tmp_path, request_, name, scale):
+    assert open_source(rgbd / name, depth_scale=scale).load(0, request_, np.random.default_rng(0)).valid.any()
+    assert "if that is wrong" not in told(rgbd / name, request_, depth_scale=scale)
+    if scale == 5000:
+        assert "give --depth-scale 5000 (" in told(rgbd / name, request_)
+    if scale == 1000:  # the same frames in the layout of TUM
+        (tmp_path / "rgb").mkdir()
+        (tmp_path / "depth").mkdir()
+        pairs = open_source(rgbd / name)._pairs
+        for n, pair in enumerate(pairs):
+            depth = cv2.imread(str(pair.depth), cv2.IMREAD_UNCHANGED)
+            cv2.imwrite(str(tmp_path / f"depth/{n}.png"), depth)
+            picture(tmp_path / f"rgb/{n}.png", depth.shape[::-1])
+        (tmp_path / "associations.txt").write_text(
+            "".join(f"{n} rgb/{n}.png {n} depth/{n}.png\n" for n in range(len(pairs)))
+        )
+        assert "give --depth-scale 1000 (the numbers are millimetres: " in told(tmp_path, request_)
+        assert "if that is wrong" not in told(tmp_path, request_, depth_scale=1000)
 
 
 def test_numbers_of_the_camera_that_are_missing_are_one_bad_frame(tmp_path):
@@ -320,7 +376,7 @@ def test_units(tmp_path):
     assert "5000 units per metre" in open_source(tmp_path / "tum").depth_assumption
     scene = load(open_source(tmp_path / "tum", depth_scale=1000))
     np.testing.assert_allclose(scene.depth_m[0], 5 * plane()[0], atol=1e-3)
-    with pytest.raises(ConfigError, match="hci knows its unit"):
+    with pytest.raises(ConfigError, match=r"hci takes no depth scale; see parameters\.cfg"):
         open_source(tmp_path / "hci", depth_scale=1000)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import re
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from focalsim.color import linear_to_srgb, srgb_to_linear
-from focalsim.errors import ConfigError, FrameError, SourceError
+from focalsim.errors import FrameError, SourceError
 from focalsim.scene import Scene
 from focalsim.sources import FrameRequest, open_source
 from focalsim.sources.base import FileSource
@@ -140,11 +141,6 @@ def test_a_truncated_file(mat: Path) -> None:
         opened(mat)
 
 
-def test_depth_scale_is_refused(mat: Path) -> None:
-    with pytest.raises(ConfigError, match="stores metres"):
-        open_source(mat, depth_scale=1000)
-
-
 def test_real_frames_stored_as_the_labelled_set_stores_them(rgbd: Path, tmp_path: Path) -> None:
     """Three frames of the set, read from single files and from a .mat file of the set's layout."""
     folder = open_source(rgbd / "metric3d_nyu")
@@ -160,7 +156,18 @@ def test_real_frames_stored_as_the_labelled_set_stores_them(rgbd: Path, tmp_path
         np.testing.assert_array_equal(scene.rgb_linear, frame.rgb_linear[inside])
 
 
-def test_depth_in_millimetres_is_told(tmp_path: Path) -> None:
+def test_depth_in_millimetres_is_told_with_the_option_that_helps(tmp_path: Path) -> None:
     images, depths = arrays()
-    source = opened(write(tmp_path / "nyu.mat", images=images, depths=1000 * depths))
-    assert "if these are millimetres" in survey(source, [REQUEST], max_holes=0.5).summary()
+    path = write(tmp_path / "nyu.mat", images=images, depths=1000 * depths)
+    wrong = survey(opened(path), [REQUEST], max_holes=0.5).summary()
+    assert re.fullmatch(
+        r"the median depth is \d{4} m; if that is wrong, give --depth-scale 1000 "
+        r"\(the numbers are millimetres: then it is \d\.\d\d m\)",
+        wrong,
+    )
+    right = open_source(path, depth_scale=1000)
+    assert isinstance(right, FileSource)
+    assert survey(right, [REQUEST], max_holes=0.5).summary() == ""
+    inside = np.s_[16:-16, 16:-16]
+    np.testing.assert_allclose(load(right, 0).depth_m, depths[0].T[inside], rtol=1e-6)
+    assert right.content_digest(0) != opened(path).content_digest(0)

@@ -40,7 +40,7 @@ def test_skipped_frames_are_counted_by_reason(mixed: Path, request_: FrameReques
         "depth of another aspect ratio": ["mixed/color_3.png"],
         "unreadable": ["mixed/color_4.png"],
     }
-    assert found.median_depth_m == pytest.approx(0.5)
+    assert found.depth.median_m == pytest.approx(0.5)
     assert found.summary().startswith("4 of 6 frames skipped (no valid depth: 1, too many holes: 1, ")
 
 
@@ -85,14 +85,47 @@ def test_no_usable_frame_is_an_error_that_says_why(
         survey(open_source(tmp_path), [request_], max_holes=0.5)
 
 
-@pytest.mark.parametrize(("units", "told"), [(500, False), (2500, False), (12075, True), (60, True)])
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        (500, ""),
+        (2500, ""),
+        (12075, "give --depth-scale 5000 ("),
+        (60, "give --depth-scale 100 (the numbers are centimetres: then it is 0.6 m)"),
+        (1, "give --depth-scale 1 (the numbers are metres: then it is 1 m)"),
+    ],
+)
 def test_an_unusual_median_depth_is_told_in_numbers(
-    tmp_path: Path, write_pair: WritePair, request_: FrameRequest, units: int, told: bool
+    tmp_path: Path, write_pair: WritePair, request_: FrameRequest, units: int, told: str
 ) -> None:
     write_pair(tmp_path, np.full((60, 80), units))
     summary = survey(open_source(tmp_path), [request_], max_holes=0.5).summary()
-    assert (f"the median depth is {units / 1000:.3g} m" in summary) == told
-    assert bool(summary) == told
+    assert (f"the median depth is {units / 1000:.3g} m; if that is wrong, {told}" in summary) == bool(told)
+    assert bool(summary) == bool(told)
+
+
+def test_what_is_farther_than_sensors_measure_is_told(
+    tmp_path: Path, write_pair: WritePair, request_: FrameRequest
+) -> None:
+    """A desk in TUM's units: at 6 m its median is usual, but nothing for rooms writes 15 m in millimetres."""
+    write_pair(tmp_path, np.repeat([[4000] * 20 + [6000] * 40 + [15000] * 20], 60, axis=0))
+    summary = survey(open_source(tmp_path), [request_], max_holes=0.5).summary()
+    assert (
+        "one pixel in a hundred is farther than 15 m: sensors of this kind measure nothing farther than 10 m" in summary
+    )
+    assert "give --depth-scale 5000 (the numbers are 1/5000 m, as TUM stores them: then it is 1.2 m)" in summary
+    given = survey(open_source(tmp_path, depth_scale=1000), [request_], max_holes=0.5)
+    assert given.summary() == ""  # who says so knows
+
+
+def test_a_unit_that_nothing_explains(tmp_path: Path, write_pair: WritePair, request_: FrameRequest) -> None:
+    write_pair(tmp_path)
+    told = survey(open_source(tmp_path, depth_scale=1e9), [request_], max_holes=0.5).summary()
+    assert told.endswith("(the numbers are millimetres: then it is 0.5 m)")
+    np.save(tmp_path / "depth_0.npy", np.full((60, 80), 1e9, np.float32))
+    (tmp_path / "depth_0.png").unlink()
+    told = survey(open_source(tmp_path), [request_], max_holes=0.5).summary()
+    assert told.endswith("if that is wrong, give --depth-scale UNITS, the number of stored units per metre")
 
 
 def test_an_endless_source_needs_no_survey(request_: FrameRequest) -> None:
