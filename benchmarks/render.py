@@ -104,14 +104,11 @@ def work(rgb, depth, lens, gain):
     return 4 * taps + 3 * 2 * (2 * LOBES + 1) * pixels, pixels * (samples * 6 * 4 + 3 * 4)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rgbd", type=Path, help="folder that holds folders of RGB-D frames")
-    parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--phone", default="pixel4")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    arguments = parser.parse_args()
-    profile = load_profile(arguments.phone)
+def stacks(rgbd, phone):
+    """(name, linear light, depth) of the first frame of every folder in ``rgbd``, the lens as render_stack takes it,
+    the drawn camera and the gain of the blur, pixel metres.
+    """
+    profile = load_profile(phone)
     focus = focus_schedule_m(0.1, 1.0, 10)
     v_ref = float(sensor_distance_m(profile.focal_length_m, focus[0]))
     gain = profile.focal_length_m / profile.f_number * v_ref * WIDTH / profile.sensor_width_m
@@ -125,11 +122,11 @@ def main():
         "magnification": camera.magnification,
         "principal_point_px": camera.principal_point_px,
     }
-    from focalsim import render_stack
+    return _frames(rgbd, request), lens, camera, gain
 
-    rows, ratios, first_call = [], [], None
-    multiply_adds, bandwidth = machine()
-    for folder in sorted(p for p in arguments.rgbd.iterdir() if p.is_dir()):
+
+def _frames(rgbd, request):
+    for folder in sorted(p for p in rgbd.iterdir() if p.is_dir()):
         scale = 5000.0 if folder.name.startswith(("icl", "open3d_tum")) else None
         source = open_source(folder, depth_scale=scale)
         frame = prepare_scene(
@@ -137,7 +134,22 @@ def main():
         ).scene
         size = (WIDTH, HEIGHT)
         rgb = cv2.resize(frame.rgb_linear, size, interpolation=cv2.INTER_AREA)
-        depth = cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)
+        yield folder.name, rgb, cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rgbd", type=Path, help="folder that holds folders of RGB-D frames")
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--phone", default="pixel4")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    frames, lens, camera, gain = stacks(arguments.rgbd, arguments.phone)
+    from focalsim import render_stack
+
+    rows, ratios, first_call = [], [], None
+    multiply_adds, bandwidth = machine()
+    for name, rgb, depth in frames:
         image = linear_to_srgb(rgb)
         if first_call is None:
             start = time.perf_counter()
@@ -152,10 +164,10 @@ def main():
         ratios.append(ratio)
         needed, moved = work(rgb, depth, lens, gain)
         floor = needed / multiply_adds * 1e3
-        rows.append([folder.name, *summary(ours), *summary(plain), ratio, needed / 1e6, floor, moved / bandwidth * 1e3])
+        rows.append([name, *summary(ours), *summary(plain), ratio, needed / 1e6, floor, moved / bandwidth * 1e3])
     text = (
-        f"Milliseconds for a stack of {len(focus)} x {WIDTH} x {HEIGHT}, {arguments.phone}: median, minimum, maximum "
-        f"of {arguments.runs} runs in turn\n\n"
+        f"Milliseconds for a stack of {len(lens['focus_distances_m'])} x {WIDTH} x {HEIGHT}, {arguments.phone}: "
+        f"median, minimum, maximum of {arguments.runs} runs in turn\n\n"
         + markdown_table(
             ["frame", "focalsim", "min", "max", "plain OpenCV", "min", "max", "OpenCV / focalsim"],
             [row[:8] for row in rows],
