@@ -45,12 +45,12 @@ def _spread(light: torch.Tensor, q: torch.Tensor, ratio: torch.Tensor, focus: to
     sums = light.new_zeros(len(focus), 4, height, width)
     if not there.any():
         return sums
-    levels = _level_of((focus[:, None, None] - q).abs()).clamp(max=len(radii) - 1)
+    levels = level_of((focus[:, None, None] - q).abs()).clamp(max=len(radii) - 1)
     r = int(radii[torch.where(there, levels, 0)].max())
     edge = (r, r, r, r)
     light, q, ratio = (torch.nn.functional.pad(a[None], edge, mode="replicate")[0] for a in (light, q[None], ratio))
     blur = focus[:, None, None] - q[0]  # (S, H', W')
-    levels = _level_of(blur.abs()).clamp(max=len(radii) - 1)
+    levels = level_of(blur.abs()).clamp(max=len(radii) - 1)
     # The odd basis functions change sign with the blur.
     sign = torch.where(blur > 0, 1.0, -1.0)
     seen = torch.stack(
@@ -66,7 +66,7 @@ def _spread(light: torch.Tensor, q: torch.Tensor, ratio: torch.Tensor, focus: to
     return sums
 
 
-def _level_of(diameter_px: torch.Tensor) -> torch.Tensor:
+def level_of(diameter_px: torch.Tensor) -> torch.Tensor:
     """kernels.level_of, rounded, for tensors."""
     level, first_coarse = diameter_px * LEVELS_PER_PX, COARSE_FROM_PX * LEVELS_PER_PX
     beyond = (level - first_coarse).clamp(min=0)
