@@ -84,9 +84,12 @@ class Samples:
         """The next level; fills this one's ``pocket``."""
         _, height, width, _ = self.span.shape
         height, width = (height + 1) // 2, (width + 1) // 2
-        seen = min(int(np.count_nonzero(self.index >= PARTIAL)), 2 * height * width)
-        samples = Samples.empty(2, height, width, np.empty((seen, BASIS_SIZE), np.float32), reach_px)
-        _merge(self._arrays(), self.pocket, self.reach_px, samples._arrays(), reach_px)
+        # At most as many of a row have a visibility of their own as in the two that it is made of.
+        partial = np.count_nonzero(self.index >= PARTIAL, axis=(0, 2))
+        rows = np.minimum(np.add.reduceat(partial, range(0, len(partial), 2)), 2 * width)
+        first_seen = np.cumsum(rows) - rows
+        samples = Samples.empty(2, height, width, np.empty((int(rows.sum()), BASIS_SIZE), np.float32), reach_px)
+        _merge(self._arrays(), self.pocket, self.reach_px, samples._arrays(), reach_px, first_seen)
         _replicate(samples.light, samples.disparity, samples.index, samples.groups, width, reach_px)
         return samples
 
@@ -122,68 +125,84 @@ def _replicate(light, q, index, groups, width, reach):
             groups[p, y, group] = min(index[p, y, GROUP * group : GROUP * (group + 1)].max(), PARTIAL)
 
 
+@njit(cache=True, nogil=True, parallel=True)
+def _merge(fine, pocket, fine_reach, coarse, reach, first_seen):
+    for row in prange(len(first_seen)):
+        _merge_row(fine, pocket, fine_reach, coarse, reach, row, first_seen[row])
+
+
 @njit(cache=True, nogil=True)
-def _merge(fine, pocket, fine_reach, coarse, reach):
+def _merge_row(fine, pocket, fine_reach, coarse, reach, ty, seen):
     """Four pixels in one. Their samples, by disparity, are parted at the widest gap between two surfaces."""
     light, disparity, index, span, visibility = fine
     sum_light, mean_disparity, whole_index, whole_span, mean_visibility = coarse
     pockets, height, width, _ = span.shape
-    seen = 0
     q = np.empty(4 * pockets, np.float32)
     weights = np.empty(2, np.float32)
     partial = np.empty(2, np.bool_)
-    sums = np.empty((2, mean_visibility.shape[1]), np.float32)
-    for top in range(0, height, 2):
-        for left in range(0, width, 2):
-            n = 0
-            for p in range(pockets):
-                for y in range(top, min(top + 2, height)):
-                    for x in range(left, min(left + 2, width)):
-                        if index[p, y, fine_reach + x] != NONE:
-                            q[n] = disparity[p, y, fine_reach + x]
-                            n += 1
-            if n == 0:
-                continue
-            q[:n].sort()
-            gap, split = np.float32(_SURFACE_PX), np.float32(np.inf)
-            for i in range(1, n):
-                if q[i] - q[i - 1] > gap:
-                    gap, split = q[i] - q[i - 1], q[i]
-            weights[:] = 0.0
-            partial[:] = False
-            sums[:] = 0.0
-            ty, tx = top // 2, left // 2
-            for p in range(pockets):
-                for dy in range(2):
-                    for dx in range(2):
-                        # Beyond an odd border the frame is replicated.
-                        y, x = min(top + dy, height - 1), min(left + dx, width - 1)
-                        i = fine_reach + x
-                        kind = index[p, y, i]
-                        if kind == NONE:
-                            continue
-                        to = 1 if disparity[p, y, i] >= split else 0
-                        pocket[p, y, x] = to
-                        low, high = span[p, y, x] / 2
-                        if whole_index[to, ty, reach + tx] == NONE:
-                            whole_index[to, ty, reach + tx] = WHOLE
-                            whole_span[to, ty, tx, 0], whole_span[to, ty, tx, 1] = low, high
-                        whole_span[to, ty, tx, 0] = min(whole_span[to, ty, tx, 0], low)
-                        whole_span[to, ty, tx, 1] = max(whole_span[to, ty, tx, 1], high)
-                        covered = light[p, y, i, 3]
-                        weights[to] += covered
-                        for c in range(4):
-                            sum_light[to, ty, reach + tx, c] += light[p, y, i, c] / 4
-                        mean_disparity[to, ty, reach + tx] += covered * disparity[p, y, i] / 2
-                        if kind == WHOLE:
-                            sums[to, 0] += covered
-                        else:
-                            partial[to] = True
-                            sums[to] += covered * visibility[kind - PARTIAL]
-            for to in range(2):
-                if weights[to] > 0.0:
-                    mean_disparity[to, ty, reach + tx] /= weights[to]
-                    if partial[to]:
-                        mean_visibility[seen] = sums[to] / weights[to]
-                        whole_index[to, ty, reach + tx] = PARTIAL + seen
-                        seen += 1
+    sums = np.empty((2, BASIS_SIZE), np.float32)
+    for tx in range((width + 1) // 2):
+        n = 0
+        for p in range(pockets):
+            for y in range(2 * ty, min(2 * ty + 2, height)):
+                for x in range(2 * tx, min(2 * tx + 2, width)):
+                    if index[p, y, fine_reach + x] != NONE:
+                        q[n] = disparity[p, y, fine_reach + x]
+                        n += 1
+        if n == 0:
+            continue
+        split = _widest_gap(q, n)
+        weights[:] = 0.0
+        partial[:] = False
+        sums[:] = 0.0
+        for p in range(pockets):
+            for dy in range(2):
+                for dx in range(2):
+                    # Beyond an odd border the frame is replicated.
+                    y, x = min(2 * ty + dy, height - 1), min(2 * tx + dx, width - 1)
+                    i = fine_reach + x
+                    kind = index[p, y, i]
+                    if kind == NONE:
+                        continue
+                    to = 1 if disparity[p, y, i] >= split else 0
+                    pocket[p, y, x] = to
+                    low, high = span[p, y, x, 0] / 2, span[p, y, x, 1] / 2
+                    if whole_index[to, ty, reach + tx] == NONE:
+                        whole_index[to, ty, reach + tx] = WHOLE
+                        whole_span[to, ty, tx, 0], whole_span[to, ty, tx, 1] = low, high
+                    whole_span[to, ty, tx, 0] = min(whole_span[to, ty, tx, 0], low)
+                    whole_span[to, ty, tx, 1] = max(whole_span[to, ty, tx, 1], high)
+                    covered = light[p, y, i, 3]
+                    weights[to] += covered
+                    for c in range(4):
+                        sum_light[to, ty, reach + tx, c] += light[p, y, i, c] / 4
+                    mean_disparity[to, ty, reach + tx] += covered * disparity[p, y, i] / 2
+                    if kind == WHOLE:
+                        sums[to, 0] += covered
+                    else:
+                        partial[to] = True
+                        for k in range(BASIS_SIZE):
+                            sums[to, k] += covered * visibility[kind - PARTIAL, k]
+        for to in range(2):
+            if weights[to] > 0.0:
+                mean_disparity[to, ty, reach + tx] /= weights[to]
+                if partial[to]:
+                    for k in range(BASIS_SIZE):
+                        mean_visibility[seen, k] = sums[to, k] / weights[to]
+                    whole_index[to, ty, reach + tx] = PARTIAL + seen
+                    seen += 1
+
+
+@njit(cache=True, nogil=True)
+def _widest_gap(q, n):
+    """Where the first n of the disparities q are parted: the upper rim of the widest gap between two surfaces."""
+    low, high = q[0], q[0]
+    for i in range(1, n):
+        low, high = min(low, q[i]), max(high, q[i])
+    gap, split = np.float32(_SURFACE_PX), np.float32(np.inf)
+    if high - low > gap:
+        q[:n].sort()
+        for i in range(1, n):
+            if q[i] - q[i - 1] > gap:
+                gap, split = q[i] - q[i - 1], q[i]
+    return split
