@@ -12,6 +12,7 @@ order of kernels.lens_basis that fits best. Each ray is thereby counted once: sl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ from focalsim.render.kernels import lens_basis
 from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
+_RAY_PX = 1.42  # a ray passes pixels whose centres are so near
+_FIRST_SQUARE_PX = 3
 UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
 
 
@@ -53,15 +56,14 @@ def lens_visibility(
     index = present.astype(np.int32) * WHOLE
     if not present.any():
         return index[rows], np.empty((0, 6), np.float32)
-    reach = lens_reach_px(float(disparity_px[present].min()), float(front_disparity_px.max()))
-    nearest = cv2.dilate(front_disparity_px, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     first, _, _ = rows.indices(len(index))
-    todo = np.flatnonzero(present[rows] & (nearest[rows] - disparity_px[rows] > EDGE_PX)) + first * index.shape[1]
+    reach = _occluder_reach(disparity_px, present, front_disparity_px)
+    todo = np.flatnonzero(reach[rows]) + first * index.shape[1]
     coefficients = np.empty((len(todo), 6), np.float32)
     _visibility(
         todo,
         disparity_px,
-        nearest,
+        reach,
         front_disparity_px,
         front_coverage,
         np.ascontiguousarray(points[:, 0] / 2, dtype=np.float32),
@@ -71,6 +73,33 @@ def lens_visibility(
         coefficients,
     )
     return index[rows], coefficients
+
+
+def _occluder_reach(
+    disparity_px: NDArray[np.float32], present: NDArray[np.bool_], front_disparity_px: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    """How far (H, W) around each sample there may be something that hides it from a part of the lens; 0 = nothing.
+
+    Looked for in squares that grow: what stands t pixels away must be nearer by a gap of 2 (t - _RAY_PX) or more.
+    """
+    reach = np.zeros(disparity_px.shape, np.int16)
+    nearest: NDArray[Any] = front_disparity_px
+    within = 0
+    farthest = lens_reach_px(float(disparity_px[present].min()), float(front_disparity_px.max()))
+    while within < farthest:
+        before, within = within, min(max(_FIRST_SQUARE_PX, 2 * within), farthest)
+        nearest = cv2.dilate(nearest, np.ones((2 * (within - before) + 1,) * 2, np.uint8))
+        _look_within(within, max(EDGE_PX, 2 * (before + 1 - _RAY_PX)), nearest, disparity_px, present, reach)
+    return reach
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _look_within(within, least_gap, nearest, q, present, reach):
+    for y in prange(len(q)):
+        for x in range(q.shape[1]):
+            gap = nearest[y, x] - q[y, x]
+            if present[y, x] and gap > least_gap:
+                reach[y, x] = min(int(gap / 2 + _RAY_PX), within)
 
 
 SeenSamples = tuple[
@@ -91,7 +120,7 @@ def seen_samples(layers: Layers, rows: slice = slice(None)) -> Iterator[SeenSamp
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _visibility(todo, q, nearest, f_q, f_cov, ux, uy, fit, index, coefficients):
+def _visibility(todo, q, reaches, f_q, f_cov, ux, uy, fit, index, coefficients):
     height, width = q.shape
     n = len(ux)
     one = np.float32(1.0)
@@ -100,7 +129,7 @@ def _visibility(todo, q, nearest, f_q, f_cov, ux, uy, fit, index, coefficients):
         y, x = todo[i] // width, todo[i] % width
         seen = np.ones(n, np.float32)
         own = q[y, x]
-        reach = int((nearest[y, x] - own) / 2 + 1.5)
+        reach = reaches[y, x]
         blocked = False
         for yy in range(max(y - reach, 0), min(y + reach + 1, height)):
             for xx in range(max(x - reach, 0), min(x + reach + 1, width)):
@@ -109,7 +138,7 @@ def _visibility(todo, q, nearest, f_q, f_cov, ux, uy, fit, index, coefficients):
                     continue
                 dx = np.float32(xx - x)
                 dy = np.float32(yy - y)
-                if dx * dx + dy * dy > (gap / 2 + 1.42) ** 2:
+                if dx * dx + dy * dy > (gap / 2 + _RAY_PX) ** 2:
                     continue
                 blocked = True
                 coverage = f_cov[yy, xx]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from focalsim.render import reference, scatter
+from focalsim.render import reference, scatter, visibility
 from focalsim.render.kernels import NARROW_PX, WIDE_PX, diameter_of, kernel_table, keys6, lens_basis, level_of
-from focalsim.render.layers import Layers, split_layers
+from focalsim.render.layers import EDGE_PX, Layers, split_layers
 from focalsim.render.resample import AxisMap, planar
 from focalsim.render.scatter import Scatter
 from focalsim.render.simd import GROUP
@@ -136,6 +136,25 @@ def test_an_edge_hides_half_the_lens_from_a_point_right_behind_it():
     assert abs(seen[2]) < 0.05
     assert index[10, 10] == NONE  # deep behind
     assert index[10, 30] == WHOLE  # far beside
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_squares_that_grow_miss_nothing_that_may_hide_a_sample(seed):
+    """Against a search through all pixels for those on some ray from the lens: specks before a wall."""
+    rng = np.random.default_rng(seed)
+    q = rng.uniform(0, 0.2, (40, 34)).astype(np.float32)
+    q[rng.integers(0, 40, 3), rng.integers(0, 34, 3)] = rng.uniform(1, 60, 3)
+    present = rng.random(q.shape) < 0.8
+    reach = visibility._occluder_reach(q, present, q)
+    y, x = np.mgrid[: q.shape[0], : q.shape[1]]
+    for row, column in np.argwhere(present):
+        gap = q - q[row, column]
+        dy, dx = y - row, x - column
+        on_a_ray = (gap > EDGE_PX) & (np.hypot(dx, dy) <= gap / 2 + 1.42)
+        needed = np.maximum(abs(dx), abs(dy))[on_a_ray].max(initial=0)
+        assert reach[row, column] >= needed
+    assert np.all(reach[~present] == 0)
+    assert 0 < np.count_nonzero(reach) < present.sum()
 
 
 def test_unmixing_keeps_the_compositing_equation():
