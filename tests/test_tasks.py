@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -210,6 +213,35 @@ def test_forged_parts(tmp_path, job, change, message):
     path.write_text(json.dumps(data))
     with pytest.raises(ShardError, match=message):
         complete_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(("page", "tasks"), [("bundles.md", range(1, 51)), ("scale.md", range(20))])
+def test_the_array_of_the_documents(tmp_path, alone, page, tasks):
+    """The line of the page, as Slurm runs it for each task of its array: only the options are small ones."""
+    text = (Path(__file__).resolve().parents[1] / "docs" / page).read_text(encoding="utf-8")
+    array = re.search(r"#SBATCH --array=(\d+)-(\d+)\n *(focalsim render .*)", text)
+    assert range(int(array[1]), int(array[2]) + 1) == tasks
+    line = shlex.split(array[3].replace("$SLURM_ARRAY_TASK_ID", '"$SLURM_ARRAY_TASK_ID"'))
+    out = tmp_path / "out"
+    small = [*OPTIONS, "--phone", "pixel4"]
+    for task in tasks:
+        words = [word.replace("$SLURM_ARRAY_TASK_ID", str(task)) for word in line[1:]]
+        words[words.index("--out") + 1] = str(out)
+        words.remove(next(word for word in words if word in ("my_rgbd/", "data/")))  # made scenes instead
+        done = CliRunner().invoke(main, [*words, *small])
+        assert done.exit_code == 0, done.output
+    assert CliRunner().invoke(main, ["merge", str(out)]).exit_code == 0
+    assert contents(out) == alone
+
+
+def test_the_variable_of_the_array_in_a_shell(tmp_path):
+    script = (
+        f'{sys.executable} -c "from focalsim.cli import main; main()" render {" ".join(OPTIONS)} --out {tmp_path}/out'
+    )
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2"}
+    subprocess.run(["bash", "-ec", f"{script} --task $SLURM_ARRAY_TASK_ID/3"], env=environment, check=True)
+    first, last = share_of(2, 3, SHARDS)
+    assert (tmp_path / "out" / part_name(first, last)).is_file()
 
 
 @pytest.mark.parametrize(

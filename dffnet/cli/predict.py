@@ -52,6 +52,10 @@ def command(
     depth_color.png   a picture with a scale
     confidence.npy    0 to 1; confidence.png 0 to 255
     all_in_focus.png  the photos merged, each where it is sharp
+
+    \b
+    dffnet predict run/model.pt photos/ --focus-distances 1,0.5,0.25 --out depth/
+    dffnet predict classical photos/ --out depth/
     """
     refuse_existing(out, _OUTPUTS, overwrite)
     if aligned_out is not None:

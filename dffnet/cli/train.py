@@ -70,8 +70,12 @@ def command(
 
     All shards of one run must have one size and number of slices; --min-slices makes the network learn on fewer, too.
     With --render no stack is seen twice and none is written.
-    Ctrl-C stops after the step at hand; --resume then goes on exactly there. Several processes: torchrun
-    --nproc-per-node N --no-python dffnet train ...
+    Ctrl-C stops after the step at hand; --resume then goes on exactly there.
+
+    \b
+    dffnet train shards/ --out run/
+    dffnet train --render rgbd/ --max-time 8h --out run/
+    torchrun --nproc-per-node 4 --no-python dffnet train shards/ --out run/
     """
     render = take_render_options(options)
     if bool(shards) == bool(render):

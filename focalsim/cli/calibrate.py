@@ -61,6 +61,11 @@ def calibrate(captures: Path | None, **given: Any) -> None:
     The camera and the scene must not move between the photos. Focus distances come from --distances, a
     focus_distance.txt in the folder, EXIF and XMP (SubjectDistance, lens focus in dioptres) or file names
     (shot_0.35m.jpg). Prints every capture with its state, and writes the profile and a figure.
+
+    \b
+    focalsim calibrate --make-target target.pdf
+    focalsim calibrate captures/ --spacing-mm 25 --target-distance 0.35 --out myphone.toml
+    focalsim calibrate focus_sweep/ --pattern none --out myphone.toml
     """
     if (captures is None) == (given["make_target"] is None):
         raise click.UsageError("give either CAPTURES or --make-target FILE")

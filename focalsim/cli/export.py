@@ -29,6 +29,9 @@ def export(shards: tuple[Path, ...], kind: str, out: Path, align: bool, val_frac
     Slices are taken by focus distance where the format has fewer, and images are cut into tiles where it has
     one size only. What readers of the format take for granted and these stacks do not have is said on
     standard error.
+
+    \b
+    focalsim export shards/ --format ddff --align --out ddff.h5
     """
     from contextlib import ExitStack
 

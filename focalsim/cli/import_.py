@@ -34,6 +34,9 @@ def import_(
     """Make a bundle of the stacks in PATH. docs/exchange.md describes the formats.
 
     --near and --far give formats that know pixels of disparity only their metres, where PATH does not.
+
+    \b
+    focalsim import ddff.h5 --format ddff --license CC-BY-4.0 --out shards/
     """
     from focalsim.camera import focus_schedule_m
     from focalsim.exchange import EXCHANGE_FORMATS, Provenance, import_stacks

@@ -16,7 +16,12 @@ from focalsim.cli.options import LOCATION
 @click.argument("shard", type=LOCATION)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def inspect(shard: Any, as_json: bool) -> None:
-    """Show what SHARD (a shard file, or the folder of a bundle) holds. All of a bundle's shards are read."""
+    """Show what SHARD (a shard file, or the folder of a bundle) holds. All of a bundle's shards are read.
+
+    \b
+    focalsim inspect shards/
+    focalsim inspect shards/shard-00000.h5 --json
+    """
     from focalsim.shards import describe_bundle, describe_shard
     from focalsim.shards.remote import is_folder
 

@@ -26,6 +26,10 @@ def merge(bundles: tuple[Path, ...], out: Path | None, same_scenes: bool, link: 
     Where tasks (focalsim render --task, --shards) have rendered shards of one bundle, the result is the bundle that one
     run would have rendered, to the byte: "focalsim merge FOLDER" completes it in place, and with --out it is
     gathered from the folders of the tasks.
+
+    \b
+    focalsim merge rooms/ tables/ --out both/
+    focalsim merge shards/
     """
     from focalsim.derive import gather_parts, holds_parts, merge_bundles
     from focalsim.shards.parts import complete_bundle

@@ -25,7 +25,11 @@ def phones(ctx: click.Context) -> None:
 
 @phones.command("list")
 def list_() -> None:
-    """Names of the profiles that come with focalsim."""
+    """Names of the profiles that come with focalsim.
+
+    \b
+    focalsim phones list
+    """
     for name in list_profiles():
         click.echo(f"{name:<16}{load_profile(name).display_name}")
 
@@ -33,7 +37,12 @@ def list_() -> None:
 @phones.command()
 @click.argument("name", metavar="NAME|FILE")
 def show(name: str) -> None:
-    """Every number of a profile, or of a set of effects by its name, with its unit and its source."""
+    """Every number of a profile, or of a set of effects by its name, with its unit and its source.
+
+    \b
+    focalsim phones show pixel4
+    focalsim phones show typical
+    """
     if name in list_effects():
         _print_rows(load_effects(name))
     else:
@@ -43,7 +52,11 @@ def show(name: str) -> None:
 @phones.command()
 @click.argument("file", metavar="FILE")
 def check(file: str) -> None:
-    """Check a profile or a file of effects of your own; says what is wrong with it, or nothing but its name."""
+    """Check a profile or a file of effects of your own; says what is wrong with it, or nothing but its name.
+
+    \b
+    focalsim phones check myphone.toml
+    """
     if not file.endswith(".toml"):
         raise click.BadParameter(f"{file!r} does not end in .toml", param_hint="FILE")
     if is_effects_file(file):

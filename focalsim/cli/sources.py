@@ -23,7 +23,11 @@ def sources() -> None:
 
 @sources.command("list")
 def list_() -> None:
-    """Names of the kinds, and the layout by which each is found. The first that fits is taken."""
+    """Names of the kinds, and the layout by which each is found. The first that fits is taken.
+
+    \b
+    focalsim sources list
+    """
     from focalsim.sources import SOURCE_FORMATS
 
     for name, reader in SOURCE_FORMATS.items():
@@ -54,6 +58,10 @@ def check(
     """Say what PATH is: frames, depth range, holes, and what rendering at this size would skip.
 
     Exit code 1 where no frame can be used.
+
+    \b
+    focalsim sources check my_rgbd/
+    focalsim sources check recording/ --depth-scale 1000 --size 640x480
     """
     from focalsim.errors import SourceError
     from focalsim.sources import FrameRequest, open_source

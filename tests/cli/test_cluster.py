@@ -31,6 +31,13 @@ from focalsim.sources import open_source
 OPTIONS = ("--samples", "32", "--shard-size", "2", "--size", "96x64", "--slices", "4", "--workers", "2")
 SHARDS = 16
 PROGRAM = "from focalsim.cli import main; main()"
+# A worker of Dask whose process dies of the first shard.
+DEADLY = """
+import os, focalsim.pipeline
+focalsim.pipeline.ShardTask.render = lambda self, shard: os._exit(9)
+from dask.__main__ import main
+main()
+"""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -110,11 +117,11 @@ def scheduler_of(start, port=0):
     return scheduler, scheduler.says(r"Scheduler at: *(tcp://\S+)")
 
 
-def worker_of(start, address, folder):
+def worker_of(start, address, folder, *program):
     (folder / "dask").mkdir(exist_ok=True)
     return start(
-        "-m", "dask", "worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard",
-        "--local-directory", str(folder / "dask"),
+        *(program or ("-m", "dask", "worker")), address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny",
+        "--no-dashboard", "--local-directory", str(folder / "dask"),
     )  # fmt: skip
 
 
@@ -207,6 +214,23 @@ def test_two_workers_on_one_shard_and_one_that_outlives_its_run(job, plan, tmp_p
     with pytest.raises(OutputError, match="its run has ended"):
         task.render(plan.shards[1])
     assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", entry.file}
+
+
+def test_a_shard_that_kills_every_worker(tmp_path):
+    """As one does that needs more memory than there is: which shard, how many workers, and no traceback."""
+    out = tmp_path / "out"
+    with started() as start:
+        _, address = scheduler_of(start)
+        one_shard = (*OPTIONS, "--samples", "2")
+        client = start("-c", PROGRAM, "render", *one_shard, "--out", str(out), "--scheduler", address)
+        client.says(r"(dashboard: )")
+        for _ in range(4):  # Dask allows three deaths
+            worker_of(start, address, tmp_path, "-c", DEADLY, "worker")
+        assert client.wait() == 1, client.output
+    error = client.lines[-1]
+    assert re.match(r"Error: shard-\d{5}\.h5: 4 workers died while they rendered it, perhaps for want of memory", error)
+    assert "Traceback" not in client.output
+    assert not list(out.glob("shard-?????.h5"))
 
 
 def test_a_worker_of_another_version(job, plan, tmp_path, monkeypatch):

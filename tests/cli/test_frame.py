@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
 from pathlib import Path
 
+import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
@@ -78,6 +80,29 @@ def test_every_command_can_be_told_to_be_quiet(program):
         assert result.exit_code == 0
         assert result.output.count("-q, --quiet") == 1, name
         assert result.output.count("-v, --verbose") == 1, name
+
+
+def leaves(command, name):
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    context = click.Context(command)
+    return [
+        leaf for child in command.list_commands(context)
+        for leaf in leaves(command.get_command(context, child), f"{name} {child}")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_help_has_an_example_that_can_be_parsed(program):
+    for name, command in leaves(PROGRAMS[program], program):
+        if name.endswith("completion"):  # shows lines of shells
+            continue
+        help_ = CliRunner().invoke(PROGRAMS[program], [*name.split()[1:], "--help"]).output
+        examples = re.findall(rf"^ +(?:torchrun .*)?{name} (.+)$|^ +{name}$", help_, re.MULTILINE)
+        assert examples, name
+        for example in examples:
+            words = [word for word in re.split(r"   .*", example)[0].split() if word]
+            command.make_context(name, words, resilient_parsing=False)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
