@@ -3,7 +3,7 @@
     python benchmarks/kernels.py ../shared/data/rgbd --arch 90 --out benchmarks/results
 
 Needs Triton, which compiles for a GPU by its name. Every kernel is compiled as a batch of stacks of 10 x 352 x 224
-calls it, but not run. Stack and local memory are what did not fit the registers, bytes a thread; exit 1 if there is any.
+calls it, but not run. Stack and local memory, bytes a thread, did not fit the registers; exit 1 if there is any.
 With frames, what a stack needs and what the tiles of the blur do for it is counted, beside what an H200 is said to do.
 """
 

@@ -62,7 +62,9 @@ def render_stack(
     device : where PyTorch renders, "cuda" for one; None = compiled code on the CPU. Tensors may be given for arrays:
         then the stack is a tensor on ``device`` or else on the device of ``rgb_linear``. With tensors or ``device`` all
         arguments may be a batch's, with its axis B in front: rgb_linear (B, H, W, 3), depth_m (B, H, W). What then has
-        no such axis (focus distances (S,), a focal length) is all scenes'. The stacks are (B, S, H, W, 3). No gradients
+        no such axis (focus distances (S,), a focal length) is all scenes'. The stacks are (B, S, H, W, 3). Gradients
+        reach tensors ``rgb_linear`` and ``depth_m`` that ask for them: light through the sums, depth through the slope
+        of the kernels over their diameter. What hides what, and what is filled in behind, counts as constant
     encode : linear_to_srgb or the like, light to 8-bit codes pixel by pixel: the stack is of codes, and since large
         pictures are rendered in bands of rows, its light is never kept whole. On the CPU alone
 

@@ -19,13 +19,13 @@ from focalsim.errors import RenderError
 from focalsim.render.check import Window, check_optics, check_size, check_window
 from focalsim.render.kernels import LARGEST_PX
 from focalsim.render.resample import breathing_map, source_scale
+from focalsim.render.tensors import plain
 from focalsim.render.tensors.axis import AxisMaps
 from focalsim.render.tensors.frames import check_device, check_frames
 
 MAX_BLUR_PX = LARGEST_PX
 
 
-@torch.no_grad()
 def render_tensors(rgb_linear: Any, depth_m: Any, *, device: Any, **arguments: Any) -> Any:
     """stack.render_stack, with the same arguments, for tensors or for a device."""
     device = check_device(device, rgb_linear)
@@ -57,10 +57,16 @@ def _render(
     gain = optics.gain_px_m(size[0]) * source_scale(window[2:], size)
     steps = import_module(f"focalsim.render.tensors.{'cuda' if has_triton(device) else 'plain'}")
 
-    disparity, hidden_disparity = (_disparity_px(gain, depth) for depth in (frames.depth_m, frames.hidden_depth_m))
-    samples = steps.prepare(frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden_disparity)
+    disparity = _disparity_px(gain, frames.depth_m)
+    with torch.no_grad():
+        hidden = None if frames.hidden_depth_m is None else _disparity_px(gain, frames.hidden_depth_m)
+        given = frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden
+        samples = steps.prepare(*(None if a is None else a.detach() for a in given))
+    if torch.is_grad_enabled() and (frames.rgb_linear.requires_grad or frames.depth_m.requires_grad):
+        samples = samples.following(frames.rgb_linear, disparity)
+        steps = plain  # which PyTorch can go through backwards
     focus = torch.from_numpy(gain[:, None] / optics.focus_m).float().to(device)
-    largest = float(samples.blur_px(focus).max())
+    largest = float(samples.blur_px(focus).detach().max())
     if largest > MAX_BLUR_PX:
         raise RenderError(
             f"on {device} the blur may be {MAX_BLUR_PX:g} pixels at most, here it is {largest:.1f}: "
@@ -83,10 +89,8 @@ def has_triton(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def _disparity_px(gain: NDArray[np.float64], depth_m: torch.Tensor | None) -> torch.Tensor | None:
+def _disparity_px(gain: NDArray[np.float64], depth_m: torch.Tensor) -> torch.Tensor:
     """q = g/d, rounded as the compiled code does."""
-    if depth_m is None:
-        return None
     return torch.div(torch.from_numpy(gain).float().to(depth_m.device)[:, None, None], depth_m)
 
 

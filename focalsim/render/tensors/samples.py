@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from focalsim.render.kernels import LARGEST_PX, WIDE_PX, kernel_table
-from focalsim.render.layers import Layers
+from focalsim.render.kernels import LARGEST_PX, WIDE_PX, diameter_of, kernel_table
+from focalsim.render.layers import EDGE_PX, Layers
 from focalsim.render.visibility import NONE, PARTIAL, seen_samples
 
 
@@ -50,6 +50,21 @@ class SampleTensors:
         )
         return cls(light, q, ratio, kind)
 
+    def following(self, rgb_linear: torch.Tensor, disparity_px: torch.Tensor) -> SampleTensors:
+        """The same samples as functions of the frames (B, H, W, 3) and (B, H, W) that they were found in.
+
+        Coverage, visibility and what is hidden are held constant. A pixel's colour is that of its front sample, and of
+        both where it is mixed of two, so that they go on adding up to it; its disparity is that of the sample that has
+        it. The values do not change.
+        """
+        color, q = rgb_linear - rgb_linear.detach(), disparity_px - disparity_px.detach()  # zeros
+        low, high = range_3x3(disparity_px.detach())
+        mixed = (high - low > EDGE_PX) & (self.kind[:, 1] != NONE)
+        moved = torch.stack([torch.ones_like(mixed), mixed], dim=1)[:, :, None] * color.movedim(-1, 1)[:, None]
+        light = torch.cat([self.light[:, :, :3] + self.light[:, :, 3:] * moved, self.light[:, :, 3:]], dim=2)
+        own = self.disparity_px == disparity_px.detach()[:, None]
+        return replace(self, light=light, disparity_px=self.disparity_px + own * q[:, None])
+
     def blur_px(self, focus_disparity_px: torch.Tensor) -> torch.Tensor:
         """The largest blur (B,) of any sample in slices focused at g/s = ``focus_disparity_px`` (B, S)."""
         there = self.kind != NONE
@@ -72,6 +87,11 @@ def _as_arrays(
     return light.transpose(2, 0, 1), q, ratio.transpose(2, 0, 1), kind
 
 
+def range_3x3(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lowest and highest value (B, H, W) of a pixel and its eight neighbours."""
+    return -torch.nn.functional.max_pool2d(-planes, 3, 1, 1), torch.nn.functional.max_pool2d(planes, 3, 1, 1)
+
+
 @lru_cache(maxsize=8)
 def quadrant_kernels(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Basis kernels (6, R + 1, R + 1, levels), their taps with dy >= 0 and dx >= 0, and the radius (levels,) of each.
@@ -84,3 +104,13 @@ def quadrant_kernels(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     reach = int(table.radius.max())
     taps = table.wide[1:, :, : reach + 1, middle : middle + reach + 1].transpose(1, 2, 3, 0)
     return torch.from_numpy(np.ascontiguousarray(taps)).to(device), torch.from_numpy(table.radius).int().to(device)
+
+
+@lru_cache(maxsize=8)
+def quadrant_slopes(device: torch.device) -> torch.Tensor:
+    """How the taps of :func:`quadrant_kernels` change with the diameter, a pixel; of even ones not where it is zero."""
+    taps, _ = quadrant_kernels(device)
+    diameters = torch.tensor([diameter_of(level) for level in range(taps.shape[-1])], device=device)
+    (slopes,) = torch.gradient(taps, spacing=(diameters,), dim=-1)
+    slopes[[0, 3, 4, 5], :, :, 0] = 0.0
+    return slopes

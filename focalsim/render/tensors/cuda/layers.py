@@ -8,6 +8,7 @@ import triton.language as tl
 
 from focalsim.render import layers as compiled
 from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
+from focalsim.render.tensors.samples import range_3x3
 
 PLANES = 5  # of a layer: red, green, blue, coverage, disparity
 _BLOCK = 128  # pixels a program
@@ -22,8 +23,7 @@ def split_layers(
 ) -> torch.Tensor:
     """Layers (B, 2, 5, H, W), front and back, of frames (B, H, W, 3) with disparities (B, H, W)."""
     scenes, height, width = q.shape
-    high = torch.nn.functional.max_pool2d(q, 3, 1, 1)
-    low = -torch.nn.functional.max_pool2d(-q, 3, 1, 1)
+    low, high = range_3x3(q)
     edge = (high - low > compiled.EDGE_PX).to(torch.int8)
     layers = q.new_empty(scenes, 2, PLANES, height, width)
     mixed = torch.empty_like(edge)
