@@ -112,7 +112,8 @@ def _distances(
         return found
     named = _from_names(list(exif))
     _refuse_contradictions(named, exif, "its name")
-    found = {path: told for path, data in exif.items() if (told := data.focus_distance_m) is not None} or named
+    # Where some photos have lost their EXIF, their names still tell.
+    found = named | {path: told for path, data in exif.items() if (told := data.focus_distance_m) is not None}
     if not found:
         raise SourceError(
             f"{folder}: focus distances are unknown: the photos do not say, so give a CSV file with the header "
@@ -202,6 +203,7 @@ def _check_alike(exif: Mapping[Path, Exif]) -> None:
     for path, data in exif.items():
         for what, a, b in (
             ("size", _size(first), _size(data)),
+            ("EXIF camera", first.camera, data.camera),
             ("EXIF orientation", first.orientation, data.orientation),
             ("EXIF focal length (mm)", first.focal_length_mm, data.focal_length_mm),
         ):

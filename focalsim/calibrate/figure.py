@@ -47,7 +47,7 @@ def _principal_point(axis: Any, c: Calibration, usable: NDArray[np.bool_], name:
     mean, std = c.principal_point_mean_px[column], max(float(c.principal_point_std_px[column]), 1e-6)
     axis.hist(values, bins=max(5, round(len(values) ** 0.5)), density=True, color=_DATA, alpha=0.5)
     x = np.linspace(mean - 4 * std, mean + 4 * std, 200)
-    label = f"mean {mean:.2f}, std {std:.2f}"
+    label = f"mean {round(float(mean), 2) + 0.0:.2f}, std {std:.2f}"  # no "-0.00"
     axis.plot(x, np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi)), color=_FIT, label=label)
     strays = c.principal_point_px[c.outlier, column]
     if len(strays):

@@ -21,12 +21,14 @@ def photo(tmp_path):
     """``photo(name, size=(80, 60), **tags)``: a grey JPEG with EXIF tags by name."""
     numbers = {"subject_distance": 0x9206, "focal_length": 0x920A, "f_number": 0x829D, "film": 0xA405}
 
-    def make(name, size=(80, 60), orientation=None, **tags):
+    def make(name, size=(80, 60), orientation=None, camera=None, **tags):
         folder = tmp_path / "captures"
         folder.mkdir(exist_ok=True)
         exif = Image.Exif()
         if orientation:
             exif[0x0112] = orientation
+        if camera:
+            exif[0x0110] = camera
         exif.get_ifd(0x8769).update({numbers[tag]: value for tag, value in tags.items()})
         Image.new("L", size, 128).save(folder / name, exif=exif)
         return folder
@@ -64,6 +66,24 @@ def test_mixed_sizes_and_orientations(photo, tmp_path):
     assert "has size 80x60, but b_0.30.jpg has 60x80" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
     folder = photo("b_0.30.jpg", orientation=6)
     assert "EXIF orientation" in refused(folder, "--out", tmp_path / "p.toml", *LENS)
+
+
+def test_photos_of_two_cameras(photo, tmp_path):
+    photo("a_0.20.jpg", camera="Phone 1")
+    folder = photo("b_0.30.jpg", camera="Phone 2")
+    line = refused(folder, "--out", tmp_path / "p.toml", *LENS)
+    assert "has EXIF camera Phone 1, but b_0.30.jpg has Phone 2" in line
+
+
+def test_names_tell_where_photos_have_lost_their_exif(photo):
+    photo("a_20cm.jpg", subject_distance=0.21)  # rounded differently: EXIF counts
+    photo("b_40cm.jpg")
+    folder = photo("c.jpg")
+    found = read_captures(folder)
+    assert dict(zip([p.name for p in found.paths], found.focus_distance_m, strict=True)) == {
+        "b_40cm.jpg": 0.4, "a_20cm.jpg": 0.21,
+    }  # fmt: skip
+    assert found.left_out == {"c.jpg": "no focus distance in EXIF or name"}
 
 
 def test_metadata_that_contradict(photo, tmp_path):
