@@ -37,12 +37,12 @@ def check_source(source: Source, request: FrameRequest, *, max_holes: float, lim
 
     chosen = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).astype(int))
     found = SourceCheck(len(source), len(chosen), 0)
-    depths: list[DepthRange] = []
+    depths: dict[str, DepthRange] = {}
     holes, cameras = [], []
     for index in progress_bar(chosen, desc="check", unit="frame", leave=False):
         try:
             scene = source.load(int(index), request, np.random.default_rng(0))
-            depths.append(depth_range(scene))
+            depths[scene.source_id] = depth_range(scene)
             holes.append(float(np.mean(~scene.valid)))
             cameras.append(scene.intrinsics is not None)
             found.depth_enlarged = max(found.depth_enlarged, scene.depth_enlarged)
@@ -53,9 +53,10 @@ def check_source(source: Source, request: FrameRequest, *, max_holes: float, lim
         else:
             found.usable += 1
     if depths:
-        typical = typical_range(depths)
-        found.near_m, found.far_m = min(d.near_m for d in depths), max(d.far_m for d in depths)
-        found.median_m, found.unit_warning = typical.median_m, unit_warning(source, typical)
+        found.near_m = min(depth.near_m for depth in depths.values())
+        found.far_m = max(depth.far_m for depth in depths.values())
+        found.median_m = typical_range(depths.values()).median_m
+        found.unit_warning = unit_warning(source, depths)
         found.mean_holes, found.most_holes = float(np.mean(holes)), max(holes)
         found.known_camera = all(cameras)
     return found

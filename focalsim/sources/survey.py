@@ -73,7 +73,7 @@ def survey(
     from focalsim.progress import progress_bar
 
     usable: list[int] = []
-    depths: list[DepthRange] = []
+    depths: dict[str, DepthRange] = {}
     enlarged = 1.0
     skipped: dict[str, dict[str, str]] = {}
     for index in progress_bar(range(len(source)), desc="survey", unit="frame", leave=False):
@@ -87,10 +87,9 @@ def survey(
             skipped.setdefault(error.reason, {})[source.frame_id(index)] = str(error)
         else:
             usable.append(index)
-            depths.append(depth_range(scene))
+            depths[scene.source_id] = depth_range(scene)
             enlarged = max(enlarged, scene.depth_enlarged)
-    depth = typical_range(depths)
-    found = Survey(usable, skipped, depth, unit_warning(source, depth), enlarged)
+    found = Survey(usable, skipped, typical_range(depths.values()), unit_warning(source, depths), enlarged)
     if not usable:
         raise SourceError(f"no frame of {source.name} can be used: {found.summary()}")
     return found

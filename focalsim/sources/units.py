@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -39,18 +39,35 @@ def depth_range(scene: Scene) -> DepthRange:
     return DepthRange(*map(float, np.quantile(known[:: max(1, known.size // _PIXELS)], _ENDS)))
 
 
-def typical_range(frames: Sequence[DepthRange]) -> DepthRange:
+def typical_range(frames: Iterable[DepthRange]) -> DepthRange:
     """The median over frames of each quantile."""
-    return DepthRange(*map(float, np.median(frames, axis=0))) if frames else UNKNOWN
+    ranges = list(frames)
+    return DepthRange(*map(float, np.median(ranges, axis=0))) if ranges else UNKNOWN
 
 
-def unit_warning(source: object, depth: DepthRange) -> str:
-    """What to say of a set whose depth is ``depth`` and would be plausible in another unit; empty where it is usual.
+def unit_warning(source: object, frames: Mapping[str, DepthRange]) -> str:
+    """What to say of ``frames`` (by id) whose depth would be plausible in another unit; empty where all is usual.
 
-    What is usual, the reader says: ``usual_median_m`` and ``sensor_range_m`` of :class:`FileSource`.
+    What is usual, the reader says: ``usual_median_m`` and ``sensor_range_m`` of :class:`FileSource`. Where it had to
+    assume the unit, each folder of a folder of folders is looked at, too: they may be of several origins.
     """
-    if not isinstance(source, FileSource) or np.isnan(depth.median_m):
+    if not isinstance(source, FileSource) or not frames:
         return ""
+    if told := _warning(source, typical_range(frames.values())):
+        return told
+    folders: dict[str, list[DepthRange]] = {}
+    for name, depth in frames.items():
+        folders.setdefault(name.rpartition("/")[0], []).append(depth)
+    if source.sensor_range_m == FileSource.sensor_range_m or len(folders) == 1:
+        return ""
+    odd = {folder: told for folder, ranges in folders.items() if (told := _warning(source, typical_range(ranges)))}
+    if not odd:
+        return ""
+    folder, told = next(iter(odd.items()))
+    return f"in {len(odd)} of {len(folders)} folders, as {folder}, which should then be read by themselves: {told}"
+
+
+def _warning(source: FileSource, depth: DepthRange) -> str:
     found = _oddity(source, depth)
     if not found:
         return ""

@@ -118,6 +118,20 @@ def test_what_is_farther_than_sensors_measure_is_told(
     assert given.summary() == ""  # who says so knows
 
 
+def test_folders_of_several_origins_are_looked_at_one_by_one(
+    tmp_path: Path, write_pair: WritePair, request_: FrameRequest
+) -> None:
+    for number, (folder, units) in enumerate((("a", 1500), ("b", 1500), ("b", 1600), ("c", 9000))):
+        write_pair(tmp_path / folder, np.full((60, 80), units), number)
+    summary = survey(open_source(tmp_path), [request_], max_holes=0.5).summary()
+    start = (
+        f"in 1 of 3 folders, as {tmp_path.name}/c, which should then be read by themselves: the median depth is 9 m;"
+    )
+    assert summary.startswith(start)
+    assert "give --depth-scale 5000 (" in summary
+    assert survey(open_source(tmp_path / "b"), [request_], max_holes=0.5).summary() == ""
+
+
 def test_a_unit_that_nothing_explains(tmp_path: Path, write_pair: WritePair, request_: FrameRequest) -> None:
     write_pair(tmp_path)
     told = survey(open_source(tmp_path, depth_scale=1e9), [request_], max_holes=0.5).summary()
