@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA ?= ../shared
 DEMO := demo
 
-.PHONY: demo test lint docs bench bench-train bench-learn clean
+.PHONY: demo test lint docs bench bench-train bench-gpu bench-learn clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -47,6 +47,11 @@ bench: $(BIN)/.installed
 
 bench-train: $(BIN)/.installed
 	$(BIN)/python benchmarks/train.py
+
+# Counts and compiles anywhere; measures where there is a CUDA device.
+bench-gpu: $(BIN)/.installed
+	$(BIN)/python benchmarks/kernels.py $(DATA)/data/rgbd
+	$(BIN)/python benchmarks/gpu.py $(DATA)/data/rgbd
 
 bench-learn: $(BIN)/.installed
 	$(BIN)/python benchmarks/learn.py $(DATA)

@@ -32,6 +32,12 @@ def test_what_large_bundles_cost_is_as_measured():
     assert set(tables(RESULTS / "scale.md")) <= set(pages)
 
 
+def test_what_kernels_need_and_do_is_as_counted():
+    assert tables(RESULTS / "kernels.md") == [
+        t for t in tables(ROOT / "docs" / "gpu.md") if "step" not in t.split("\n")[0]
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8"))

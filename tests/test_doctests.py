@@ -41,7 +41,7 @@ def test_docstrings(name):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["optics.md", "extending.md"])
+@pytest.mark.parametrize("page", ["optics.md", "extending.md", "gpu.md"])
 def test_documents(page, monkeypatch):
     import dffnet.losses
     import dffnet.models
