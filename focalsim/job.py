@@ -230,9 +230,8 @@ def _develop(
     seed = job.config.seed
     settings = draw_settings(profile, job.config.width, sample_rng(seed, index, "effects"))
     views = [View.of_slice(profile, camera, n, job.config.width, job.config.height) for n in range(len(stack))]
-    images = [
-        develop_slice(light, profile.effects, settings, view, sample_rng(seed, index, "sensor", n))
-        for n, (light, view) in enumerate(zip(stack, views, strict=True))
-    ]
+    images = np.empty(stack.shape, np.uint8)
+    for n, (light, view) in enumerate(zip(stack, views, strict=True)):
+        images[n] = develop_slice(light, profile.effects, settings, view, sample_rng(seed, index, "sensor", n))
     all_in_focus = develop_sharp(sharp, profile.effects, settings, views[REFERENCE_SLICE])
-    return np.stack(images), all_in_focus, asdict(settings)
+    return images, all_in_focus, asdict(settings)
