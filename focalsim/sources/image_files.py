@@ -68,10 +68,14 @@ def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
         )
     if depth_scale is None:
         depth_scale = 1.0 if stored.dtype.kind == "f" else UNITS_PER_METRE
+    # Quotients of 16-bit numbers, and numbers that are in metres, come out the same in single precision.
+    exact = stored.dtype.kind == "u" and stored.dtype.itemsize == 2 and float(np.float32(depth_scale)) == depth_scale
+    precision = np.float32 if exact or depth_scale == 1.0 else np.float64
     with np.errstate(over="ignore"):
-        depth_m: NDArray[np.float32] = np.divide(stored, depth_scale, dtype=np.float64).astype(np.float32)
-    depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = np.nan
-    if np.isnan(depth_m).all():
+        depth_m: NDArray[np.float32] = np.divide(stored, depth_scale, dtype=precision).astype(np.float32, copy=False)
+    known = (depth_m > 0) & (depth_m < np.inf)
+    np.copyto(depth_m, np.nan, where=~known)
+    if not known.any():
         raise FrameError(f"{path}: no pixel has a depth: all are 0, negative or not finite", "no valid depth")
     return depth_m
 
