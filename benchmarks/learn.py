@@ -233,7 +233,7 @@ def tables(results, minutes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shared", type=Path)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--samples", type=int, default=160)
     parser.add_argument("--unseen", type=int, default=16)
     parser.add_argument("--work", type=Path, help="keep bundles and networks here, and go on with those found")
