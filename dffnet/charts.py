@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 560, 280
-LEFT, RIGHT, TOP, BOTTOM = 64, 28, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 80, 28, 12, 44
 COLOURS = 6  # series in the style of all pages
 _MARKED = 40  # points of a curve that are few enough to get a dot each
 

@@ -11,6 +11,7 @@ from dffnet.pages.parts import best_of, curves, panel, risk_chart, section, tabl
 from dffnet.records import RunRecord, as_number
 from dffnet.units import UNITS
 from focalsim.pages import html_page, resource
+from focalsim.progress import progress_bar
 
 _SHOWN_IMAGES = 8
 
@@ -115,7 +116,8 @@ def _images(measured: Mapping[str, RunRecord]) -> list[str]:
     """Panels of the images that at least two runs have pictures of, each image with all of its runs."""
     counts = Counter(key for run in measured.values() for key in run.pictures)
     panels = []
-    for key in [key for key, count in counts.items() if count > 1][:_SHOWN_IMAGES]:
+    shown = [key for key, count in counts.items() if count > 1][:_SHOWN_IMAGES]
+    for key in progress_bar(shown, desc="draw", unit="image", leave=False):
         panels.append(f"<h3>{html.escape(' '.join(key))}</h3>")
         for name, run in measured.items():
             if key in run.pictures:

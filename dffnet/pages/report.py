@@ -9,6 +9,7 @@ from dffnet.pages.parts import MEAN, curves, panel, risk_chart, section, table
 from dffnet.records import RunRecord
 from dffnet.units import UNITS
 from focalsim.pages import fact_list, html_page, resource
+from focalsim.progress import progress_bar
 
 _NOT_MEASURED = "Not evaluated yet: dffnet eval RUN/model.pt SHARD... --out RUN/eval adds measures and pictures."
 
@@ -71,7 +72,7 @@ def _panels(run: RunRecord) -> list[str]:
     files.sort(key=lambda item: (order.index(item[0].partition("-")[0]), item[0]))
     shown: set[tuple[str, str]] = set()
     panels = []
-    for label, path, key in files:
+    for label, path, key in progress_bar(files, desc="draw", unit="picture", leave=False):
         if key not in shown:
             shown.add(key)
             panels.append(panel(path, f"{label.replace('-', ' ')}: {key[0]} {key[1]}"))
