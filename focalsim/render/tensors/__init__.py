@@ -24,6 +24,7 @@ from focalsim.render.tensors.axis import AxisMaps
 from focalsim.render.tensors.frames import check_device, check_frames
 
 MAX_BLUR_PX = LARGEST_PX
+OLDEST_TRITON = 3, 4
 
 
 def render_tensors(rgb_linear: Any, depth_m: Any, *, device: Any, **arguments: Any) -> Any:
@@ -83,10 +84,11 @@ def _render(
 
 
 def has_triton(device: torch.device) -> bool:
-    """Whether Triton compiles for ``device``."""
+    """Whether ``device`` is one that Triton compiles for, by a version that these kernels have been compiled by."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
-    return torch.cuda.get_device_capability(device) >= (8, 0)
+    version = import_module("triton").__version__.split(".")
+    return torch.cuda.get_device_capability(device) >= (8, 0) and (int(version[0]), int(version[1])) >= OLDEST_TRITON
 
 
 def _disparity_px(gain: NDArray[np.float64], depth_m: torch.Tensor) -> torch.Tensor:
