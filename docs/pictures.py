@@ -7,16 +7,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from focalsim.camera import load_profile
 from focalsim.color import linear_to_srgb
+from focalsim.config import RenderConfig
+from focalsim.job import plan_job, render_sample
+from focalsim.preview import contact_sheet
 from focalsim.rng import sample_rng
 from focalsim.sources import FrameRequest, open_source
 
 IMAGES = Path(__file__).resolve().parent / "images"
 COLUMNS, ROWS, SIZE = 6, 5, (240, 160)
+CHOSEN = 20  # of the thirty, whose stack is shown
 REQUEST = FrameRequest(*SIZE, near_m=0.1, far_m=1.0, focal_over_width=0.79)
 
 
 def main() -> None:
+    """The pictures, into docs/images."""
+    scenes()
+    stack()
+
+
+def stack() -> None:
+    """The focal stack of a scene that has something in front of something everywhere."""
+    config = RenderConfig(phones=(load_profile("pixel4").to_dict(),), slices=4)
+    sample = render_sample(plan_job(config, open_source(None), CHOSEN + 1), CHOSEN)
+    cv2.imwrite(str(IMAGES / "stack.png"), contact_sheet([sample])[..., ::-1])
+
+
+def scenes() -> None:
     """Thirty scenes in order of their seed, none chosen, each above its inverse depth (bright is near)."""
     source = open_source(None)
     rows = []
