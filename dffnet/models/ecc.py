@@ -14,6 +14,7 @@ from dffnet.data.alignment import align_stack
 from dffnet.models.alignment import Alignment
 from dffnet.models.classical import LUMA, Classical
 from dffnet.models.interface import DepthOutput
+from focalsim.progress import progress_bar
 
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
 _MAX_BREATHING = 0.2  # between neighbours, far beyond any phone's: more is a wrong correlation
@@ -44,7 +45,8 @@ def register(images: Tensor) -> tuple[Tensor, Tensor]:
     """
     luma = (images.float() * images.new_tensor(LUMA)[:, None, None]).sum(dim=1).cpu().numpy()
     magnification, shift = [1.0], [np.zeros(2)]
-    for slice_, nearer in zip(luma[-2::-1], luma[:0:-1], strict=True):
+    pairs = list(zip(luma[-2::-1], luma[:0:-1], strict=True))
+    for slice_, nearer in progress_bar(pairs, desc="align", unit="slice", leave=False, delay=2):
         # x in the reference stands at  M x + t  in the nearer slice, and from there at  m (M x + t) + s  in this one.
         m, s = _similarity(nearer, slice_)
         magnification.append(m * magnification[-1])
