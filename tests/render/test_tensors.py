@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from focalsim import render_stack  # noqa: E402
 from focalsim.camera import LateralColor  # noqa: E402
 from focalsim.errors import RenderError  # noqa: E402
+from focalsim.render.tensors import has_triton  # noqa: E402
 
 LENS = {"focal_length_m": 4.4e-3, "f_number": 1.7, "sensor_width_m": 5.6e-3, "focus_distances_m": [1.0, 0.4, 0.2]}
 
@@ -109,6 +110,27 @@ def test_holes_and_known_hidden_surfaces_of_a_batch(device):
     assert psnr(stacks[1], want) > 100.0
 
 
+def test_arrays_that_pytorch_does_not_share_are_copied():
+    rgb, depth = frame()
+    mirrored, constant = rgb[:, ::-1], np.broadcast_to(np.float32(0.4), depth.shape)
+    want = render_stack(mirrored, constant, **LENS)
+    assert psnr(render_stack(mirrored, constant, **LENS, device="cpu"), want) > 100.0
+
+
+def test_kernels_are_for_devices_and_versions_that_compile_them(monkeypatch):
+    triton = pytest.importorskip("triton")
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    assert has_triton(cuda)
+    assert not has_triton(torch.device("cpu"))
+    monkeypatch.setattr(triton, "__version__", "3.3.1")
+    assert not has_triton(cuda)
+    monkeypatch.setattr(triton, "__version__", "3.10.0")
+    assert has_triton(cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert not has_triton(cuda)
+
+
 @pytest.mark.gpu
 def test_real_sizes_on_cuda_tensors_in_tensors_out():
     rng = np.random.default_rng(0)
@@ -141,6 +163,7 @@ def test_real_sizes_on_cuda_tensors_in_tensors_out():
         ({"valid": np.full((2, 8, 8), [[[True]], [[False]]])}, r"no pixel of depth_m is valid \(scene 1\)"),
         ({"valid": np.ones((2, 8, 8))}, r"valid must be \(2, 8, 8\) bool"),
         ({"hidden_depth_m": np.ones((2, 8, 8), np.float32)}, "give both or none"),
+        ({"rgb_linear": np.ones((2, 8, 8, 3), np.uint8)}, "rgb_linear must be an array or tensor of floating-point"),
         ({"device": "nowhere"}, "device must be one of PyTorch"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from focalsim.errors import RenderError
@@ -36,7 +37,7 @@ def check_device(device: Any, rgb_linear: Any) -> torch.device:
 
 def check_frames(rgb: Any, depth: Any, valid: Any, hidden_rgb: Any, hidden_depth: Any, device: torch.device) -> Frames:
     """Arrays or tensors, (H, W, 3) and (H, W) or with an axis B in front. Raises RenderError for what cannot be."""
-    rgb, depth = torch.as_tensor(rgb), torch.as_tensor(depth)
+    rgb, depth = _tensor("rgb_linear", rgb), _tensor("depth_m", depth)
     if rgb.ndim not in (3, 4) or rgb.shape[-1] != 3 or not rgb.is_floating_point() or not len(rgb):
         raise RenderError(
             f"rgb_linear must be (H, W, 3) or (B, H, W, 3) float linear light, got {tuple(rgb.shape)} {rgb.dtype}"
@@ -49,19 +50,31 @@ def check_frames(rgb: Any, depth: Any, valid: Any, hidden_rgb: Any, hidden_depth
     rgb = rgb.to(device, torch.float32).reshape(*batch, 3).contiguous()
     depth = depth.to(device, torch.float32).reshape(batch).contiguous()
     if valid is not None:
-        valid = torch.as_tensor(valid)
+        valid = _tensor("valid", valid)
         _check_shape("valid", valid, shape, "bool", valid.dtype == torch.bool)
         valid = valid.to(device).reshape(batch)
     if (hidden_rgb is None) != (hidden_depth is None):
         raise RenderError("hidden_rgb_linear and hidden_depth_m go together: give both or none")
     if hidden_rgb is not None:
-        hidden_rgb, hidden_depth = torch.as_tensor(hidden_rgb), torch.as_tensor(hidden_depth)
+        hidden_rgb = _tensor("hidden_rgb_linear", hidden_rgb)
+        hidden_depth = _tensor("hidden_depth_m", hidden_depth)
         _check_shape("hidden_rgb_linear", hidden_rgb, (*shape, 3), "float", hidden_rgb.is_floating_point())
         _check_shape("hidden_depth_m", hidden_depth, shape, "float", hidden_depth.is_floating_point())
         hidden_rgb = hidden_rgb.to(device, torch.float32).reshape(*batch, 3).contiguous()
         hidden_depth = hidden_depth.to(device, torch.float32).reshape(batch).contiguous()
     depth = _check_values(rgb, depth, valid, hidden_rgb, hidden_depth)
     return Frames(rgb, depth, hidden_rgb, hidden_depth)
+
+
+def _tensor(name: str, values: Any) -> torch.Tensor:
+    if isinstance(values, torch.Tensor):
+        return values
+    array = np.asarray(values)
+    if array.dtype.kind not in "fb":
+        raise RenderError(f"{name} must be an array or tensor of floating-point numbers, got {array.dtype}")
+    if not array.flags.writeable or min(array.strides, default=0) < 0:  # which PyTorch does not share
+        array = array.copy()
+    return torch.from_numpy(array)
 
 
 def _check_shape(name: str, tensor: torch.Tensor, shape: tuple[int, ...], what: str, right_type: bool) -> None:
