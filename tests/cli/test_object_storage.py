@@ -137,7 +137,7 @@ def test_a_run_that_was_overtaken_stops_at_its_next_shard(uploaded, make_sample)
 def test_verify_inspect_and_preview_read_urls(store, uploaded, local, tmp_path):
     assert ok("verify", uploaded, uploaded / "shard-00002.h5").output.count(": ok") == 2
     assert f"bundle          {uploaded} (complete" in ok("inspect", uploaded).output
-    assert json.loads(ok("inspect", uploaded / "shard-00001.h5", "--json").output)["samples"] == 2
+    assert json.loads(ok("inspect", uploaded / "shard-00001.h5", "--json").stdout)["samples"] == 2
     ok("preview", uploaded, "--samples", "1", "--out", tmp_path / "sheet.png")
     damaged = bytearray(local["shard-00001.h5"])
     damaged[len(damaged) // 2] ^= 1
