@@ -11,7 +11,7 @@ from focalsim.errors import ConfigError
 
 ALIGNMENTS = ("metadata", "thin-lens", "none")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("decay", "constant")
 OWN_LOSS = "own"
 MIN_CROP_PX = 64  # below, the coarsest volume has too few values for batch norm
 
@@ -31,7 +31,7 @@ class TrainConfig:
     min_slices            each batch keeps between so many and all slices, drawn anew; 0 = always all
     noise                 largest standard deviation of the noise added to a stack, of images in [0, 1]
     lr                    learning rate of Adam, betas (0.9, 0.99)
-    schedule              of the learning rate: "cosine" falls to 0 at the last step, "constant" does not
+    schedule              of the learning rate: "decay" falls to 0 in the last third of the steps, "constant" does not
     gradient_clip         largest norm of a step's gradient
     ema                   decay of the moving average of the weights, which is what a run gives; 0 = the last weights
     val_fraction          part of the scenes kept for validation
@@ -53,7 +53,7 @@ class TrainConfig:
     min_slices: int = 0
     noise: float = 0.01
     lr: float = 1e-3
-    schedule: str = "cosine"
+    schedule: str = "decay"
     gradient_clip: float = 1.0
     ema: float = 0.999
     val_fraction: float = 0.1

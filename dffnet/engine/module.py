@@ -20,6 +20,7 @@ from dffnet.models import DepthFromFocusModel, build_model
 
 ADAM_BETAS = (0.9, 0.99)  # Won & Jeon 2022
 CONFIG_KEY = "dffnet_config"  # in lightning's checkpoints
+_DECAY_FROM = 2 / 3  # of the run
 
 
 class DepthTraining(lightning.LightningModule):
@@ -88,10 +89,18 @@ class DepthTraining(lightning.LightningModule):
 
 
 def learning_rate_factor(schedule: str, steps: int) -> Callable[[int], float]:
-    """step -> share of the learning rate: half a cosine from 1 at step 0 to 0 at step ``steps``, or always 1."""
+    """step -> share of the learning rate: always 1, or from ``_DECAY_FROM`` on half a cosine to 0 at step ``steps``.
+
+    A rate that falls from the start learns less in short runs, for most of what is learned needs a high one.
+    """
     if schedule == "constant":
         return lambda _: 1.0
-    return lambda step: 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps)))
+
+    def factor(step: int) -> float:
+        fallen = (step / steps - _DECAY_FROM) / (1.0 - _DECAY_FROM)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, fallen))))
+
+    return factor
 
 
 @torch.no_grad()

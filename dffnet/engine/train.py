@@ -162,11 +162,11 @@ def _check_resumable(last: Path, config: TrainConfig, steps: int) -> None:
     if not isinstance(content, dict) or CONFIG_KEY not in content:
         raise CheckpointError(f"{last}: not the state of a training run")
     before, now = content[CONFIG_KEY], config.to_dict()
-    free = ("patience",) if config.schedule == "cosine" else ("patience", "epochs", "max_steps")
+    free = ("patience",) if config.schedule == "decay" else ("patience", "epochs", "max_steps")
     changed = [k for k in now if before.get(k) != now[k] and k not in free]
     if changed:
         was = ", ".join(f"{k} {before.get(k)!r}, now {now[k]!r}" for k in changed)
-        why = "; a cosine schedule is made for one length" if {"epochs", "max_steps"} & set(changed) else ""
+        why = "; a rate that falls is made for one length" if {"epochs", "max_steps"} & set(changed) else ""
         raise CheckpointError(f"{last}: the run to resume was started with {was}{why}")
     if content["global_step"] > steps:
         raise CheckpointError(f"{last}: has {content['global_step']} steps behind it, more than {steps}")

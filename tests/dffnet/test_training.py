@@ -68,7 +68,7 @@ def test_a_run_cannot_be_resumed_as_another(make_shard: MakeShard, tmp_path: Pat
     train([shard], run, config)
     with pytest.raises(CheckpointError, match=r"started with lr 0\.001, now 0\.1$"):
         train([shard], run, replace(config, lr=0.1), resume=True)
-    with pytest.raises(CheckpointError, match=r"started with schedule 'constant', now 'cosine'"):
+    with pytest.raises(CheckpointError, match=r"started with schedule 'constant', now 'decay'"):
         train([shard], run, SMALL, resume=True)
     with pytest.raises(CheckpointError, match="2 steps behind it, more than 1"):
         train([shard], run, replace(config, epochs=1), resume=True)
