@@ -3,19 +3,20 @@
     focalsim render --samples 32 --out demo/read
     python benchmarks/read.py demo/read --runs 9 --out benchmarks/results
 
-All files lie in the page cache: what is compared is the work of reading, not the disk. Ways are timed in turn. The raw
-bandwidth is that of numpy.fromfile on as many bytes at the same places of the uncompressed shard; a bare file,
-written in one go, is faster, for the cache holds it in larger pieces. PNG files hold the same images, and depth as
-.npy. Checksums are compared when a sample is first read: the rows "first" open the file anew for every pass, and the
-row "first, with opening" has a new reader for every pass, which also validates the file. The last rows read four
-copies of the shard in random order in two workers of a DataLoader, which are started afresh for every pass and hand
-over nothing but the number of bytes: one pass over the data, every byte checked.
+All files lie in the page cache: what is compared is the work of reading, not the disk. Ways are timed in turn, in
+random order. The raw bandwidth is that of numpy.fromfile on as many bytes at the same places of the uncompressed
+shard; a bare file, written in one go, is faster, for the cache holds it in larger pieces. PNG files hold the same
+images, and depth as .npy. Checksums are compared when a sample is first read: the rows "first" open the file anew for
+every pass, and the row "first, with opening" has a new reader for every pass, which also validates the file. The last
+rows read four copies of the shard in random order in two workers of a DataLoader, which are started afresh for every
+pass and hand over nothing but the number of bytes: one pass over the data, every byte checked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import tempfile
 import time
@@ -119,10 +120,9 @@ def main():
                     writer.write(sample)
             name = f"ShardReader, {codec}"
             writing[name] = (time.perf_counter() - started) / len(samples) * 1e3
-            reader = ShardReader(path)
-            ways[name], sizes[name] = reader.__getitem__, path.stat().st_size
-            ways[f"{name}, first"] = reader.__getitem__
-            ways[f"{name}, first, with opening"] = reader.__getitem__
+            sizes[name] = path.stat().st_size
+            for kind in ("", ", first", ", first, with opening"):  # a reader each, which know what they have checked
+                ways[name + kind] = ShardReader(path).__getitem__
             if codec == "none":
                 with h5py.File(path) as file:
                     images = file["images"].id
@@ -142,8 +142,11 @@ def main():
             "ShardReader, none, first, in two workers": lambda k, i: readers[k][i].images.nbytes,
         }
         times = {name: [] for name in (*ways, *in_workers)}
+        shuffle = random.Random(0)
         for run in range(arguments.runs + 1):
-            for name, read in ways.items():
+            # In another order each time: what a way leaves in the processor's caches helps or hinders the next.
+            for name in shuffle.sample(list(ways), len(ways)):
+                read = ways[name]
                 reader = read.__self__ if "first" in name else None
                 if reader:
                     reader.close()
