@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from common import environment, markdown_table
+from render import lens_of
 
 from focalsim import load_profile, render_stack
 from focalsim.camera import draw_camera, focus_schedule_m, sensor_distance_m
@@ -45,16 +46,8 @@ def scene(folder, phone, width):
     frame = prepare_scene(frame, request, max_holes=0.9, depth_policy="auto").scene
     size = (width, width * 3 // 4)
     camera = draw_camera(profile, focus, width, np.random.default_rng(0))
-    lens = {
-        "focal_length_m": profile.focal_length_m,
-        "f_number": profile.f_number,
-        "sensor_width_m": profile.sensor_width_m,
-        "focus_distances_m": focus,
-        "magnification": camera.magnification,
-        "principal_point_px": camera.principal_point_px,
-    }
     rgb = cv2.resize(frame.rgb_linear, size, interpolation=cv2.INTER_LINEAR)
-    return rgb, cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST), lens
+    return rgb, cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST), lens_of(profile, camera)
 
 
 def memory_bytes(field):

@@ -114,15 +114,19 @@ def stacks(rgbd, phone):
     gain = profile.focal_length_m / profile.f_number * v_ref * WIDTH / profile.sensor_width_m
     request = FrameRequest(WIDTH, HEIGHT, 0.1, 1.0, v_ref / profile.sensor_width_m)
     camera = draw_camera(profile, focus, WIDTH, np.random.default_rng(0))
-    lens = {
+    return _frames(rgbd, request), lens_of(profile, camera), camera, gain
+
+
+def lens_of(profile, camera):
+    """What a drawn camera is to render_stack."""
+    return {
         "focal_length_m": profile.focal_length_m,
         "f_number": profile.f_number,
         "sensor_width_m": profile.sensor_width_m,
-        "focus_distances_m": focus,
+        "focus_distances_m": camera.focus_distances_m,
         "magnification": camera.magnification,
         "principal_point_px": camera.principal_point_px,
     }
-    return _frames(rgbd, request), lens, camera, gain
 
 
 def _frames(rgbd, request):

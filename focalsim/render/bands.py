@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ _UNMIX_ROWS = 4  # a layer's sample depends on the pixels around, two and their 
 Encode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # light to codes, pixel by pixel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Frame:
     """A frame of H x W pixels without holes, and its disparity in pixels q = ``gain_px_m`` / depth.
 
@@ -45,8 +46,9 @@ class Frame:
     hidden_depth_m: NDArray[np.float32] | None
     gain_px_m: float
 
+    @cached_property
     def disparity_range_px(self) -> tuple[float, float, float]:
-        """Lowest of all surfaces, lowest and highest of the visible ones."""
+        """Lowest of all surfaces, lowest and highest of the visible ones; every band asks for it."""
         low, high = (float(self._disparity(depth)) for depth in (self.depth_m.max(), self.depth_m.min()))
         if self.hidden_depth_m is None:
             return low, low, high
@@ -55,12 +57,12 @@ class Frame:
 
     def largest_blur_px(self, focus_disparity_px: NDArray[np.float64]) -> float:
         """The largest blur (diameter) of any sample in the slices focused at these."""
-        lowest, _, high = self.disparity_range_px()
+        lowest, _, high = self.disparity_range_px
         return max(high - float(focus_disparity_px.min()), float(focus_disparity_px.max()) - lowest, 0.0)
 
     def layers(self, rows: slice = slice(None)) -> Layers:
         """The two layers of these rows."""
-        _, low, high = self.disparity_range_px()
+        _, low, high = self.disparity_range_px
         return split_layers(
             self.rgb[rows],
             self._disparity(self.depth_m[rows]),
@@ -139,7 +141,7 @@ def plan_bands(
     through it. The warp needs ``warp_rows`` of blurred light above what follows a band.
     """
     height, width = frame.depth_m.shape
-    lowest, _, high = frame.disparity_range_px()
+    lowest, _, high = frame.disparity_range_px
     look = lens_reach_px(lowest, high) + _UNMIX_ROWS
     halo = reach_rows + look + whole_rows
     fitting = (MEMORY_BYTES if memory_bytes is None else memory_bytes) // (_BYTES_PER_PIXEL * width)

@@ -16,6 +16,7 @@ from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.noise import value_noise
 
 BOX, ELLIPSOID, FRUSTUM, SHEET = range(4)  # kinds of solids
+FACES = 4  # a key is solid * FACES + face, or -1 - wall on the backdrop
 RECTANGLE, DISC, LEAF, RING, GRID, BARS, RAGGED, HOLES = range(8)  # outlines of a SHEET
 
 SOLID_DTYPE = np.dtype(

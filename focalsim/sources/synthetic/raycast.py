@@ -16,7 +16,7 @@ from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.materials import albedo
 from focalsim.sources.synthetic.noise import smoothstep, value_noise
 from focalsim.sources.synthetic.photos import photo_colour
-from focalsim.sources.synthetic.primitives import solid_hit, surface_frame
+from focalsim.sources.synthetic.primitives import FACES, solid_hit, surface_frame
 from focalsim.sources.synthetic.shadows import ShadowGrid, frustum_corners, lamp_spots, light_rays, shadow_grid, soften
 from focalsim.sources.synthetic.walls import backdrop_frame, backdrop_hit
 
@@ -36,7 +36,6 @@ LIGHT_DTYPE = np.dtype(
 )
 # Sub-rays of a pixel at a silhouette: a rotated grid, so that edges of any direction get 4 steps.
 _SUBRAYS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)])
-_FACES = 4  # a key is solid * _FACES + face, or -1 - wall on the backdrop
 
 
 class World(NamedTuple):
@@ -149,9 +148,9 @@ def _cast_rays(
             if z < depth[0, i]:
                 if group[i] != solid.group:
                     depth[1, i], key[1, i], group[i] = depth[0, i], key[0, i], solid.group
-                depth[0, i], key[0, i] = z, k * 4 + face
+                depth[0, i], key[0, i] = z, k * FACES + face
             elif z < depth[1, i] and group[i] != solid.group:
-                depth[1, i], key[1, i] = z, k * 4 + face
+                depth[1, i], key[1, i] = z, k * FACES + face
     return depth, key
 
 
@@ -232,8 +231,8 @@ def _shade_rays(
             x, y, h, s, t, nx, ny, nz = backdrop_frame(backdrop, u[i], v[i], z, -1 - k)
             material = world.materials[backdrop.materials[-1 - k]]
         else:
-            solid = world.solids[k // 4]
-            x, y, h, s, t, nx, ny, nz = surface_frame(solid, u[i], v[i], z, k % 4)
+            solid = world.solids[k // FACES]
+            x, y, h, s, t, nx, ny, nz = surface_frame(solid, u[i], v[i], z, k % FACES)
             material = world.materials[solid.material]
         facing = max(-(nx * u[i] + ny * v[i] + nz) / sqrt(u[i] * u[i] + v[i] * v[i] + 1.0), 0.1)
         footprint_m = z / (focal_px * sqrt(facing))

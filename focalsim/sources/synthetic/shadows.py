@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from focalsim.scene import Intrinsics
 from focalsim.sources.synthetic.kernel import kernel
-from focalsim.sources.synthetic.primitives import frame_along, local_hit
+from focalsim.sources.synthetic.primitives import FACES, frame_along, local_hit
 
 _CELLS = 192  # of the grid, along each axis
 _TILE = 4
 # Neighbours in this order (a Bayer matrix) ask for points far apart on the lamp.
 _ORDER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
-_FACES = 4  # as in raycast: a key is solid * _FACES + face
 
 
 class ShadowGrid(NamedTuple):
@@ -100,7 +99,7 @@ def light_rays(
         if first[cell] == first[cell + 1]:
             continue
         height = a[2, 0] * px + a[2, 1] * py + a[2, 2] * pz
-        own = key[i] // _FACES if key[i] >= 0 else -1
+        own = key[i] // FACES if key[i] >= 0 else -1
         dx, dy, dz = grid.directions[spot[i], 0], grid.directions[spot[i], 1], grid.directions[spot[i], 2]
         for j in range(first[cell], first[cell + 1]):
             k = listed[j]
