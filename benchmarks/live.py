@@ -27,9 +27,9 @@ from focalsim.allocator import keep_freed_memory
 BATCH = 4
 
 
-def render_call(source, effects):
+def render_call(source, effects, device=None):
     """A call that renders the next stack and augments it, as a loader process does."""
-    rendered = RenderedStacks(source, effects=effects)
+    rendered = RenderedStacks(source, effects=effects, device=device)
     stacks = AugmentedStacks(LiveStacks(rendered), crop_px=TrainConfig().crop_px, noise=0.01, seed=0)
     epoch = 0
 
@@ -72,14 +72,16 @@ def main():
     if arguments.source is not None:
         ways["render, frames of files"] = render_call(arguments.source, None)
         ways["render, frames of files, typical effects"] = render_call(arguments.source, "typical")
+        if device.type == "cuda":
+            ways["render, frames of files, on the GPU"] = render_call(arguments.source, None, "cuda")
     step = (
         f"training step, batch {BATCH}, {torch.cuda.get_device_name() if device.type == 'cuda' else 'one CPU thread'}"
     )
     ways[step] = step_call(ways["render, made scenes"](), device)
     times = {name: [] for name in ways}
     clocks = dict.fromkeys(ways, time.process_time)
-    if device.type == "cuda":
-        clocks[step] = time.perf_counter  # loss.item() waits for the step's end
+    if device.type == "cuda":  # calls that wait for its answer
+        clocks |= dict.fromkeys((step, "render, frames of files, on the GPU"), time.perf_counter)
     for run in range(arguments.runs + 1):
         for name, call in ways.items():
             start = clocks[name]()

@@ -29,6 +29,7 @@ class Job:
     """A complete config, the source it was made for, and the frames of the source that can be used.
 
     Pickles, so that every worker process has its own. ``skipped`` are (source_id, reason) of the other frames.
+    ``device`` is where PyTorch renders; None = compiled code on the CPU, whose bytes alone are those of bundles.
     """
 
     config: RenderConfig
@@ -36,6 +37,7 @@ class Job:
     usable: Sequence[int]
     skipped: tuple[tuple[str, str], ...] = ()
     summary: str = ""
+    device: str | None = None
 
     @property
     def profiles(self) -> list[PhoneProfile]:
@@ -177,7 +179,8 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         window=prepared.window,
         lateral_color=profile.effects.lateral_color,
         aperture=profile.effects.aperture,
-        encode=None if profile.effects else linear_to_srgb,
+        device=job.device,
+        encode=linear_to_srgb if _encodes(job, profile) else None,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,
@@ -211,6 +214,11 @@ def _render(job: Job, index: int, frame: int) -> Sample:
     )
 
 
+def _encodes(job: Job, profile: PhoneProfile) -> bool:
+    """Whether slices are encoded to 8 bit as they are rendered: where the phone adds nothing, on the CPU."""
+    return not profile.effects and job.device is None
+
+
 def _develop(
     job: Job,
     index: int,
@@ -221,10 +229,10 @@ def _develop(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, float | None]]:
     """The phone's pictures of the slices (S, H, W, 3) and of the sharp frame, and the settings drawn for them.
 
-    Of a phone that adds nothing the slices are encoded already.
+    Where :func:`_encodes` says so the slices are encoded already.
     """
     if not profile.effects:
-        return stack, linear_to_srgb(sharp), {}
+        return stack if _encodes(job, profile) else linear_to_srgb(stack), linear_to_srgb(sharp), {}
     from focalsim.sensor import View, develop_sharp, develop_slice, draw_settings
 
     seed = job.config.seed

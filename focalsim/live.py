@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from focalsim.camera import phone_dicts
@@ -25,10 +26,13 @@ class RenderedStacks:
     phones          names or paths of profiles, "all" for those that come along; each stack draws one
     effects         name or path of what the phones add after the lens; None = the profiles' own
     samples         the number of stacks in one round; None = every usable frame once, or RenderConfig's default
+    device          where PyTorch renders, "cuda" for one: the same light, but for rounding not the same bytes. None =
+                    compiled code on the CPU
     source_options  of focalsim.sources.open_source: source_format, depth_scale, textures
     options         the other fields of focalsim.config.RenderConfig: seed, width, height, slices, near_m, ...
 
-    Raises what planning a bundle raises: ConfigError, ProfileError, SourceError.
+    Raises what planning a bundle raises: ConfigError, ProfileError, SourceError; RenderError for a device that is not
+    there.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class RenderedStacks:
         *,
         effects: str | None = None,
         samples: int | None = None,
+        device: str | None = None,
         source_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -46,7 +51,11 @@ class RenderedStacks:
         except TypeError as error:
             raise ConfigError(f"unknown option of rendering: {error}") from None
         opened = open_source(None if source is None else os.fspath(source), **(source_options or {}))
-        self._job = plan_job(config, opened, samples)
+        if device is not None:
+            from focalsim.render.tensors.frames import check_device
+
+            device = str(check_device(device, None))
+        self._job = replace(plan_job(config, opened, samples), device=device)
         self.config = self._job.config
         self.summary = self._job.summary  # frames that cannot be used, and why; may be empty
         self.reference_slice = REFERENCE_SLICE % self.config.slices

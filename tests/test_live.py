@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import focalsim
-from focalsim.errors import ConfigError, ProfileError, SourceError
+from focalsim.errors import ConfigError, ProfileError, RenderError, SourceError
 from focalsim.job import plan_job
 from focalsim.pipeline import render_bundle
 from focalsim.sources import open_source
@@ -65,6 +65,20 @@ def test_frames_come_again_as_another_camera_sees_them(frames):
         stacks[-1]
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("effects", [None, "typical"])
+def test_a_device_renders_the_same_stacks(frames, effects, device):
+    ours, theirs = (focalsim.RenderedStacks(frames, effects=effects, device=d, **SMALL) for d in (None, device))
+    assert ours.config == theirs.config
+    for index in range(3):
+        ours_i, theirs_i = ours[index], pickle.loads(pickle.dumps(theirs))[index]
+        assert theirs_i.images.dtype == np.uint8
+        difference = np.abs(ours_i.images.astype(int) - theirs_i.images)
+        assert difference.mean() < 0.01  # codes: light on the border between two may be rounded either way
+        for name in set(ours_i) - {"images"}:
+            np.testing.assert_array_equal(ours_i[name], theirs_i[name])
+
+
 def test_made_scenes_never_come_again():
     stacks = focalsim.RenderedStacks(samples=2, **SMALL)
     assert len({stacks.source_id(i) for i in range(5)}) == 5
@@ -77,6 +91,7 @@ def test_made_scenes_never_come_again():
         ({"phones": ("nokia",)}, ProfileError, "unknown phone 'nokia'"),
         ({"effects": "grainy"}, ProfileError, "unknown effects 'grainy'"),
         ({"source": "/nowhere"}, SourceError, "no such file or folder"),
+        ({"device": "gpu"}, RenderError, "device must be one of PyTorch"),
         ({"near_m": 2.0}, ConfigError, "near must be smaller than far"),
         ({"colour": 2}, ConfigError, "unknown option of rendering: .*'colour'"),
     ],

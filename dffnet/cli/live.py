@@ -45,6 +45,12 @@ _OPTIONS = (
     click.option("--near", "near_m", type=float, help="Nearest focus distance in metres. [default: 0.1]"),
     click.option("--far", "far_m", type=float, help="Farthest focus distance in metres. [default: 1]"),
     click.option("--samples", type=click.IntRange(min=1), help="Stacks in an epoch. [default: all usable frames]"),
+    click.option(
+        "--render-device",
+        "device",
+        metavar="DEVICE",
+        help="Where PyTorch renders, cuda for one. [default: compiled code on the CPU]",
+    ),
     click.option("--depth-scale", type=float, metavar="UNITS", help="Stored depth units per metre of SOURCE."),
 )
 
@@ -57,6 +63,7 @@ _FLAGS = {
     "near_m": "--near",
     "far_m": "--far",
     "samples": "--samples",
+    "device": "--render-device",
     "depth_scale": "--depth-scale",
 }
 

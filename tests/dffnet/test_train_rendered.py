@@ -73,6 +73,7 @@ def test_workers_and_a_stop_in_between_do_not_matter(rendered: RenderedStacks, t
 
 def test_the_command(tmp_path: Path) -> None:
     options = (*TINY, "--phone", "pixel6", "--effects", "typical", "--batch-size", 2, "--crop", 64, "--workers", 0)
+    options += ("--render-device", "cpu")
     result = run("--render", "made", *options, "--max-steps", 1, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "1 steps" in result.stdout
