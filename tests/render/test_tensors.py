@@ -10,7 +10,9 @@ torch = pytest.importorskip("torch")
 from focalsim import render_stack  # noqa: E402
 from focalsim.camera import LateralColor  # noqa: E402
 from focalsim.errors import RenderError  # noqa: E402
+from focalsim.holes import nearest_valid  # noqa: E402
 from focalsim.render.tensors import has_triton  # noqa: E402
+from focalsim.render.tensors.holes import nearest_valid as filled_holes  # noqa: E402
 
 LENS = {"focal_length_m": 4.4e-3, "f_number": 1.7, "sensor_width_m": 5.6e-3, "focus_distances_m": [1.0, 0.4, 0.2]}
 
@@ -108,6 +110,27 @@ def test_holes_and_known_hidden_surfaces_of_a_batch(device):
     stacks = render_stack(np.stack([rgb, rgb]), np.stack([depth, depth]), **LENS, **twice, device=device)
     assert psnr(stacks[0], want) > 100.0
     assert psnr(stacks[1], want) > 100.0
+
+
+@DEVICES
+def test_holes_take_the_value_that_the_compiled_code_gives_them(device):
+    """Where pixels are equally near too: values tell every pixel apart."""
+    rng = np.random.default_rng(0)
+    for share in (0.01, 0.1, 0.6, 1.0):
+        depth = np.arange(3 * 23 * 31, dtype=np.float32).reshape(3, 23, 31)
+        valid = rng.random(depth.shape) < share
+        valid[:, 11, 7] = True
+        got = filled_holes(torch.from_numpy(depth).to(device), torch.from_numpy(valid).to(device)).cpu().numpy()
+        for n in range(3):
+            np.testing.assert_array_equal(got[n], nearest_valid(depth[n], valid[n]))
+
+
+def test_the_gradient_of_a_filled_pixel_goes_to_the_one_that_filled_it():
+    depth = torch.tensor([[[1.0, torch.nan, torch.nan, 2.0]]] * 2, requires_grad=True)
+    filled = filled_holes(depth, torch.isfinite(depth.detach()))
+    assert filled.tolist() == [[[1.0, 1.0, 2.0, 2.0]]] * 2
+    (filled * torch.tensor([1.0, 10.0, 100.0, 1000.0])).sum().backward()
+    assert depth.grad.tolist() == [[[11.0, 0.0, 0.0, 1100.0]]] * 2
 
 
 def test_arrays_that_pytorch_does_not_share_are_copied():

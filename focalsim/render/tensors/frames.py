@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from focalsim.errors import RenderError
-from focalsim.holes import nearest_valid
+from focalsim.render.tensors.holes import nearest_valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,7 @@ def _check_values(
     if not answers[4].all():
         raise RenderError("no pixel of depth_m is valid" + _of_scene(~answers[4]))
     if answers[3].any() and valid is not None:
-        depth = depth.clone()
-        for scene in answers[3].nonzero()[:, 0].tolist():
-            filled = nearest_valid(depth[scene].cpu().numpy(), valid[scene].cpu().numpy())
-            depth[scene] = torch.from_numpy(filled).to(depth.device)
+        depth = nearest_valid(depth, valid)
     return depth
 
 
