@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.sources.synthetic import backdrops, things
+from focalsim.sources.synthetic.meshes import pack_meshes
 from focalsim.sources.synthetic.primitives import pack_solids
 from focalsim.sources.synthetic.raycast import LIGHT_DTYPE, World
 from focalsim.sources.synthetic.stage import Stage, View, log_uniform
@@ -115,7 +116,7 @@ def compose_world(rng: np.random.Generator, view: View, photos: tuple[NDArray[np
         for _ in range(int(rng.integers(1, 4))):
             things.wire(stage, 0.2)
     light = draw_light(rng, view)
-    return World(stage.backdrop_table, pack_solids(stage.solids), stage.materials, light, *photos)
+    return World(stage.backdrop_table, pack_solids(stage.solids), stage.materials, light, pack_meshes(stage.meshes), *photos)
 
 
 def draw_light(rng: np.random.Generator, view: View) -> NDArray[np.void]:

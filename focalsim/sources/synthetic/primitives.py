@@ -1,4 +1,4 @@
-"""Analytic primitives: boxes, ellipsoids, frustums and sheets in a local frame that spans [-1, 1]^3.
+"""Solids in a local frame that spans [-1, 1]^3: boxes, ellipsoids, frustums, sheets; meshes are in mesh_rays.
 
 A ray is (0, 0, 0) + z (u, v, 1): its parameter IS the depth, so every hit below is exact.
 """
@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.noise import value_noise
 
-BOX, ELLIPSOID, FRUSTUM, SHEET = range(4)  # kinds of solids
-FACES = 4  # a key is solid * FACES + face, or -1 - wall on the backdrop
+BOX, ELLIPSOID, FRUSTUM, SHEET, MESH = range(5)  # kinds of solids
+FACES = 1 << 14  # a key is solid * FACES + face (of a MESH its triangle), or -1 - wall on the backdrop
 RECTANGLE, DISC, LEAF, RING, GRID, BARS, RAGGED, HOLES = range(8)  # outlines of a SHEET
 
 SOLID_DTYPE = np.dtype(
     [
         ("kind", "i4"),
         ("outline", "i4"),  # of a SHEET
+        ("mesh", "i4"),  # of a MESH: which
         ("group", "i4"),  # solids of one group are one object: they do not stand behind each other
         ("material", "i4"),
         ("origin", "f8", (3,)),  # the camera in the local frame
         ("to_local", "f8", (3, 3)),  # camera directions -> local frame (rotation and 1/size)
+        ("to_camera", "f8", (3, 3)),  # its inverse
         ("size_m", "f8", (3,)),
-        ("shape", "f8", (2,)),  # FRUSTUM: taper, open > 0; SHEET: curvature, count or filled share
+        ("shape", "f8", (2,)),  # FRUSTUM: taper, open > 0; SHEET: curvature, count or filled share; MESH: see Solid
         ("box_uv", "f8", (4,)),  # u0, u1, v0, v1 that the solid may cover in the image
     ]
 )
@@ -44,6 +46,7 @@ class Solid:
 
     shape: FRUSTUM (taper in [-1, 1]: radius at local z is (1 + taper z) / (1 + |taper|); open > 0: no caps)
            SHEET z = curvature x^2 with an outline (curvature in [-1, 1]; a count of bars, holes, or a share)
+           MESH (metres per length of its chart, unused); ``mesh`` says which, and no other solid is of its group
     """
 
     kind: int
@@ -54,10 +57,7 @@ class Solid:
     group: int
     outline: int = RECTANGLE
     shape: tuple[float, float] = (0.0, 0.0)
-
-    def half_depth_m(self) -> float:
-        """Half extent along z of the solid's local cube."""
-        return float(np.abs(self.rotation[2]) @ self.size_m)
+    mesh: int = 0
 
 
 def frame_along(axis: NDArray[np.float64], turn: float = 0.0) -> NDArray[np.float64]:
@@ -78,8 +78,9 @@ def pack_solids(solids: list[Solid]) -> NDArray[np.void]:
     for row, solid in zip(table, solids, strict=True):
         to_local = (solid.rotation / solid.size_m).T
         row["kind"], row["outline"] = solid.kind, solid.outline
-        row["group"], row["material"] = solid.group, solid.material
+        row["group"], row["material"], row["mesh"] = solid.group, solid.material, solid.mesh
         row["origin"], row["to_local"] = -to_local @ solid.centre_m, to_local
+        row["to_camera"] = solid.rotation * solid.size_m
         row["size_m"], row["shape"] = solid.size_m, solid.shape
         points = solid.centre_m + (corners * solid.size_m) @ solid.rotation.T
         u, v = points[:, 0] / points[:, 2], points[:, 1] / points[:, 2]

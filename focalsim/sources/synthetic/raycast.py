@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from focalsim.scene import Intrinsics
 from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.materials import albedo
+from focalsim.sources.synthetic.mesh_rays import draw_mesh, mesh_frame
+from focalsim.sources.synthetic.meshes import MeshTable
 from focalsim.sources.synthetic.noise import smoothstep, value_noise
 from focalsim.sources.synthetic.photos import photo_colour
-from focalsim.sources.synthetic.primitives import FACES, solid_hit, surface_frame
+from focalsim.sources.synthetic.primitives import FACES, MESH, solid_hit, surface_frame
+from focalsim.sources.synthetic.rays import Hits, Rays, rays_of
 from focalsim.sources.synthetic.shadows import ShadowGrid, frustum_corners, lamp_spots, light_rays, shadow_grid, soften
 from focalsim.sources.synthetic.walls import backdrop_frame, backdrop_hit
 
@@ -36,6 +39,8 @@ LIGHT_DTYPE = np.dtype(
 )
 # Sub-rays of a pixel at a silhouette: a rotated grid, so that edges of any direction get 4 steps.
 _SUBRAYS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)])
+# Depth that differs by more pixel widths than this between neighbours is a fold of the surface, or nearly edge-on.
+_FOLD_PX = 4.0
 
 
 class World(NamedTuple):
@@ -45,6 +50,7 @@ class World(NamedTuple):
     solids: NDArray[np.void]  # SOLID_DTYPE
     materials: NDArray[np.void]  # MATERIAL_DTYPE
     light: NDArray[np.void]  # LIGHT_DTYPE, one record
+    meshes: MeshTable
     texels: NDArray[np.float32]  # photos, see photos.pack_photos
     texel_sizes: NDArray[np.int64]
 
@@ -61,38 +67,37 @@ class Frame(NamedTuple):
 def cast_frame(world: World, width: int, height: int, intrinsics: Intrinsics) -> Frame:
     """Image of the world through a pinhole at the origin that looks along +z (x right, y down)."""
     boxes = _pixel_boxes(world.solids, width, height, intrinsics)
-    f, cx, cy = intrinsics.fx_px, intrinsics.cx_px, intrinsics.cy_px
-    y, x = (a.ravel().astype(np.float64) for a in np.indices((height, width)))
-    row_start = np.arange(height + 1) * width
-    u, v = (x - cx) / f, (y - cy) / f
-    depth, key = _cast_rays(world, boxes, x, row_start, u, v)
+    rays = rays_of(np.arange(height * width), np.zeros((1, 2)), width, height, intrinsics)
+    depth, key = _cast_rays(world, boxes, rays)
+    u, v, f = rays.u, rays.v, rays.focal_px
+    surface = _surfaces(world, key)
     grid = _shadow_grid(world, frustum_corners(width, height, intrinsics, float(depth.max())))
     spot = lamp_spots(width, height)
-    seen = light_rays(world.solids, grid, spot, key[0], u, v, depth[0])
-    soft = soften(seen, key[0], width)
+    seen = light_rays(world.solids, world.meshes, grid, spot, key[0], u, v, depth[0])
+    soft = soften(seen, surface[0], width)
     rgb = _shade_rays(world, f, key[0], u, v, depth[0], soft)
 
     behind = np.flatnonzero(key[0] >= 0)  # nothing stands behind the backdrop
     at = u[behind], v[behind], depth[1, behind]
     hidden_rgb, hidden_depth = np.zeros_like(rgb), np.full(len(u), np.nan, np.float32)
     hidden_depth[behind] = at[2]
-    seen[behind] = light_rays(world.solids, grid, spot[behind], key[1, behind], *at)
-    hidden_rgb[behind] = _shade_rays(world, f, key[1, behind], *at, soften(seen, key[1], width)[behind])
+    seen[behind] = light_rays(world.solids, world.meshes, grid, spot[behind], key[1, behind], *at)
+    hidden_rgb[behind] = _shade_rays(world, f, key[1, behind], *at, soften(seen, surface[1], width)[behind])
 
-    edges = np.flatnonzero(_edge_mask(key[0].reshape(height, width)))
-    sub_x, sub_y = ((a[edges, None] + _SUBRAYS[:, k]).ravel() for k, a in enumerate((x, y)))
-    sub_start = np.searchsorted(edges, row_start) * len(_SUBRAYS)
-    u, v = (sub_x - cx) / f, (sub_y - cy) / f
-    sub_depth, sub_key = _cast_rays(world, boxes, sub_x, sub_start, u, v)
-    sub_lit = np.repeat(soft[edges], len(_SUBRAYS))
+    edges = np.flatnonzero(_edge_mask(surface[0], depth[0], width, f))
+    sub = rays_of(edges, _SUBRAYS, width, height, intrinsics)
+    sub_depth, sub_key = _cast_rays(world, boxes, sub)
+    sub_soft, sub_surface, centre_depth = (np.repeat(a[edges], len(_SUBRAYS)) for a in (soft, surface[0], depth[0]))
+    # Where the surface is not that of the pixel's centre, its light is asked for anew.
     other = np.flatnonzero(
-        sub_key[0] != np.repeat(key[0, edges], len(_SUBRAYS))
-    )  # not the surface of the pixel's centre
-    at = u[other], v[other], sub_depth[0, other]
+        (_surfaces(world, sub_key)[0] != sub_surface)
+        | (np.abs(sub_depth[0] - centre_depth) > _FOLD_PX / f * centre_depth)
+    )
+    at = sub.u[other], sub.v[other], sub_depth[0, other]
     # Of one pixel they ask for points of the lamp far apart.
     sub_spot = (spot[edges, None] + len(_SUBRAYS) * np.arange(len(_SUBRAYS))).ravel() % len(grid.directions)
-    sub_lit[other] = light_rays(world.solids, grid, sub_spot[other], sub_key[0, other], *at)
-    sub_rgb = _shade_rays(world, f, sub_key[0], u, v, sub_depth[0], sub_lit)
+    sub_soft[other] = light_rays(world.solids, world.meshes, grid, sub_spot[other], sub_key[0, other], *at)
+    sub_rgb = _shade_rays(world, f, sub_key[0], sub.u, sub.v, sub_depth[0], sub_soft)
     rgb[edges] = sub_rgb.reshape(-1, len(_SUBRAYS), 3).mean(axis=1)
     return Frame(
         rgb.reshape(height, width, 3),
@@ -120,18 +125,11 @@ def _pixel_boxes(solids: NDArray[np.void], width: int, height: int, intrinsics: 
 
 @kernel
 def _cast_rays(
-    world: World,
-    boxes: NDArray[np.int64],
-    x: NDArray[np.float64],
-    row_start: NDArray[np.int64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
+    world: World, boxes: NDArray[np.int64], rays: Rays
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Depth (2, n) and key (2, n) of the visible and the next surface of each ray; rays are sorted by row."""
-    n = len(u)
-    depth = np.empty((2, n))
-    key = np.empty((2, n), np.int32)
-    group = np.full(n, -1, np.int32)
+    """Depth (2, n) and key (2, n) of the visible and the next surface of each ray."""
+    u, v, first, n = rays.u, rays.v, rays.first, len(rays.u)
+    depth, key, group = np.empty((2, n)), np.empty((2, n), np.int32), np.full(n, -1, np.int32)
     backdrop = world.backdrop[0]
     for i in range(n):
         w, wall = backdrop_hit(backdrop, u[i], v[i])
@@ -140,31 +138,50 @@ def _cast_rays(
         key[0, i] = key[1, i] = -1 - wall
     for k in range(len(world.solids)):
         solid = world.solids[k]
+        if solid.kind == MESH:
+            draw_mesh(solid, k, world.meshes, rays, Hits(depth, key, group))
+            continue
         x0, x1, y0, y1 = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
-        for i in range(row_start[y0], row_start[max(y1 + 1, y0)]):
-            if x[i] < x0 or x[i] > x1:
-                continue
-            z, face = solid_hit(solid, u[i], v[i])
-            if z < depth[0, i]:
-                if group[i] != solid.group:
-                    depth[1, i], key[1, i], group[i] = depth[0, i], key[0, i], solid.group
-                depth[0, i], key[0, i] = z, k * FACES + face
-            elif z < depth[1, i] and group[i] != solid.group:
-                depth[1, i], key[1, i] = z, k * FACES + face
+        for y in range(y0, y1 + 1):
+            for i in range(first[y * rays.width + x0], first[y * rays.width + max(x1 + 1, x0)]):
+                z, face = solid_hit(solid, u[i], v[i])
+                if z < depth[0, i]:
+                    if group[i] != solid.group:
+                        depth[1, i], key[1, i], group[i] = depth[0, i], key[0, i], solid.group
+                    depth[0, i], key[0, i] = z, k * FACES + face
+                elif z < depth[1, i] and group[i] != solid.group:
+                    depth[1, i], key[1, i] = z, k * FACES + face
     return depth, key
 
 
 @kernel
-def _edge_mask(key: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Pixels with another surface or face among their eight neighbours."""
-    height, width = key.shape
-    mask = np.zeros((height, width), np.bool_)
+def _surfaces(world: World, key: NDArray[np.int32]) -> NDArray[np.int32]:
+    """``key`` (2, n) with the patch in place of the triangle on meshes: equal on one smooth surface."""
+    surface = key.copy()
+    for layer in range(len(key)):
+        for i in range(key.shape[1]):
+            k = key[layer, i]
+            if k >= 0 and world.solids[k // FACES].kind == MESH:
+                triangle = world.meshes.first[world.solids[k // FACES].mesh, 0] + k % FACES
+                surface[layer, i] = k - k % FACES + world.meshes.triangles[triangle].patch
+    return surface
+
+
+@kernel
+def _edge_mask(
+    surface: NDArray[np.int32], depth: NDArray[np.float64], width: int, focal_px: float
+) -> NDArray[np.bool_]:
+    """(H * W,) pixels with another surface, or a fold of their own, among their eight neighbours."""
+    height = len(surface) // width
+    mask = np.zeros(height * width, np.bool_)
     for y in range(height):
         for x in range(width):
+            p = y * width + x
+            jump = _FOLD_PX / focal_px * depth[p]
             for j in range(max(y - 1, 0), min(y + 2, height)):
-                for i in range(max(x - 1, 0), min(x + 2, width)):
-                    if key[j, i] != key[y, x]:
-                        mask[y, x] = True
+                for q in range(j * width + max(x - 1, 0), j * width + min(x + 2, width)):
+                    if surface[q] != surface[p] or (surface[p] >= 0 and abs(depth[q] - depth[p]) > jump):
+                        mask[p] = True
     return mask
 
 
@@ -232,7 +249,11 @@ def _shade_rays(
             material = world.materials[backdrop.materials[-1 - k]]
         else:
             solid = world.solids[k // FACES]
-            x, y, h, s, t, nx, ny, nz = surface_frame(solid, u[i], v[i], z, k % FACES)
+            if solid.kind == MESH:
+                triangle = world.meshes.triangles[world.meshes.first[solid.mesh, 0] + k % FACES]
+                x, y, h, s, t, nx, ny, nz = mesh_frame(solid, triangle, u[i], v[i], z)
+            else:
+                x, y, h, s, t, nx, ny, nz = surface_frame(solid, u[i], v[i], z, k % FACES)
             material = world.materials[solid.material]
         facing = max(-(nx * u[i] + ny * v[i] + nz) / sqrt(u[i] * u[i] + v[i] * v[i] + 1.0), 0.1)
         footprint_m = z / (focal_px * sqrt(facing))

@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 from focalsim.scene import Intrinsics
 from focalsim.sources.synthetic.kernel import kernel
-from focalsim.sources.synthetic.primitives import FACES, frame_along, local_hit
+from focalsim.sources.synthetic.mesh_rays import mesh_blocks
+from focalsim.sources.synthetic.meshes import MeshTable
+from focalsim.sources.synthetic.primitives import FACES, MESH, frame_along, local_hit
 
 _CELLS = 192  # of the grid, along each axis
 _TILE = 4
+# Rays to the lamp start this share of a mesh's size off it, or they would meet the triangle that they come from.
+_OFF_SURFACE = 1e-3
 # Neighbours in this order (a Bayer matrix) ask for points far apart on the lamp.
 _ORDER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
 
@@ -47,7 +51,7 @@ def shadow_grid(
 
     along = corners_m @ axes.T
     start, span = along[:, :2].min(axis=0), np.maximum(np.ptp(along[:, :2], axis=0), 1e-9)
-    to_world = np.linalg.inv(solids["to_local"])  # columns: the local axes, as long as the half extents
+    to_world = solids["to_camera"]  # columns: the local axes, as long as the half extents
     middle = -np.einsum("nij,nj->ni", to_world, solids["origin"]) @ axes.T
     half = np.abs(axes @ to_world).sum(axis=2)
     top = middle[:, 2] + half[:, 2]
@@ -81,6 +85,7 @@ def _list_cells(boxes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
 @kernel
 def light_rays(
     solids: NDArray[np.void],
+    meshes: MeshTable,
     grid: ShadowGrid,
     spot: NDArray[np.int64],
     key: NDArray[np.int32],
@@ -103,26 +108,33 @@ def light_rays(
         dx, dy, dz = grid.directions[spot[i], 0], grid.directions[spot[i], 1], grid.directions[spot[i], 2]
         for j in range(first[cell], first[cell + 1]):
             k = listed[j]
-            if k != own and top[k] > height and _blocks(solids[k], px, py, pz, dx, dy, dz):
+            if top[k] <= height or (k == own and solids[k].kind != MESH):  # of all solids meshes alone shade themselves
+                continue
+            if _blocks(solids[k], meshes, px, py, pz, dx, dy, dz):
                 lit[i] = 0.0
                 break
     return lit
 
 
 @kernel
-def _blocks(solid: Any, px: float, py: float, pz: float, dx: float, dy: float, dz: float) -> bool:
+def _blocks(
+    solid: Any, meshes: MeshTable, px: float, py: float, pz: float, dx: float, dy: float, dz: float
+) -> bool:
     """Whether a solid stands on the ray from (px, py, pz) metres along (dx, dy, dz)."""
     m, o = solid.to_local, solid.origin
-    distance, _ = local_hit(
-        solid,
+    ox, oy, oz = (
         o[0] + m[0, 0] * px + m[0, 1] * py + m[0, 2] * pz,
         o[1] + m[1, 0] * px + m[1, 1] * py + m[1, 2] * pz,
         o[2] + m[2, 0] * px + m[2, 1] * py + m[2, 2] * pz,
+    )
+    lx, ly, lz = (
         m[0, 0] * dx + m[0, 1] * dy + m[0, 2] * dz,
         m[1, 0] * dx + m[1, 1] * dy + m[1, 2] * dz,
         m[2, 0] * dx + m[2, 1] * dy + m[2, 2] * dz,
     )
-    return distance < inf
+    if solid.kind == MESH:
+        return mesh_blocks(meshes, solid.mesh, ox, oy, oz, lx, ly, lz, _OFF_SURFACE * solid.shape[0])
+    return local_hit(solid, ox, oy, oz, lx, ly, lz)[0] < inf
 
 
 def lamp_spots(width: int, height: int) -> NDArray[np.int64]:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from focalsim.sources.base import FrameRequest
 from focalsim.sources.synthetic import primitives as prim
 from focalsim.sources.synthetic.materials import MATERIAL_DTYPE, Palette, draw_material
+from focalsim.sources.synthetic.meshes import Mesh
 from focalsim.sources.synthetic.primitives import Solid
+from focalsim.sources.synthetic.shapes import random_mesh
 from focalsim.sources.synthetic.walls import Backdrop, backdrop_hit, pack_backdrop
 
 Vector = NDArray[np.float64]
@@ -67,6 +69,8 @@ class Stage:
         self._materials: list[NDArray[np.void]] = []
         # In some scenes things share materials, down to one for all: then only blur tells them apart.
         self._reuse = float(rng.choice([0.0, 0.3, 0.8, 1.0], p=[0.4, 0.3, 0.2, 0.1]))
+        self.meshes: list[Mesh] = []
+        self._different_meshes = int(rng.integers(2, 9))
         self._groups = 0
 
     def set_backdrop(self, backdrop: Backdrop) -> None:
@@ -84,6 +88,13 @@ class Stage:
         pixel_m = self.view.metres_per_pixel(w)
         self._materials.append(draw_material(self.rng, self.palette, pixel_m, self._photos))
         return len(self._materials) - 1
+
+    def mesh(self) -> int:
+        """Index of a new mesh, or of one drawn before once the scene has its share of different ones."""
+        if len(self.meshes) == self._different_meshes:
+            return int(self.rng.integers(len(self.meshes)))
+        self.meshes.append(random_mesh(self.rng))
+        return len(self.meshes) - 1
 
     def new_group(self) -> int:
         self._groups += 1
@@ -112,6 +123,7 @@ class Stage:
         group: int | None = None,
         outline: int = prim.RECTANGLE,
         shape: tuple[float, float] = (0.0, 0.0),
+        mesh: int = 0,
     ) -> None:
         """Add a solid, kept thick enough to be seen, moved out along its ray where it would come too near."""
         w = 1.0 / centre_m[2]
@@ -131,6 +143,7 @@ class Stage:
                 self.new_group() if group is None else group,
                 outline,
                 shape,
+                mesh,
             )
         )
 

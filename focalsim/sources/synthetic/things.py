@@ -12,6 +12,8 @@ from focalsim.sources.synthetic.stage import Stage, Vector, log_uniform, random_
 
 _SHEETS = np.array([prim.RECTANGLE, prim.DISC, prim.LEAF, prim.RING, prim.GRID, prim.BARS, prim.RAGGED, prim.HOLES])
 
+_MESHES = 0.5  # share of meshes among solids
+
 
 def place(u: float, v: float, w: float) -> Vector:
     """The point in metres seen at (u, v) at inverse depth w."""
@@ -26,6 +28,10 @@ def random_solid(
     u, v, w = spot
     radius = width_share * stage.view.half_u / w
     rotation = random_rotation(rng) if rotation is None else rotation
+    if rng.uniform() < _MESHES:
+        number, size = _mesh(stage, 0.8 * radius)
+        stage.add(prim.MESH, place(u, v, w), rotation, size, shape=(0.8 * radius, 0.0), mesh=number)
+        return
     kind = int(rng.choice([prim.BOX, prim.ELLIPSOID, prim.FRUSTUM, prim.SHEET], p=[0.35, 0.2, 0.25, 0.2]))
     size = radius * np.exp(rng.uniform(-1.2, 0.2, 3))
     outline, shape = prim.RECTANGLE, (0.0, 0.0)
@@ -47,14 +53,24 @@ def _random_outline(rng: np.random.Generator) -> tuple[int, tuple[float, float]]
     return outline, (rng.choice([0.0, 0.5]) * rng.uniform(-1, 1), count)
 
 
+def _mesh(stage: Stage, radius_m: float) -> tuple[int, Vector]:
+    """A mesh of the stage and half extents of about ``radius_m`` for it, a little stretched."""
+    number = stage.mesh()
+    return number, radius_m * stage.meshes[number].extent * np.exp(stage.rng.normal(0.0, 0.1, 3))
+
+
 def standing_thing(stage: Stage, spot: tuple[float, float], up: Vector, width_share: float) -> None:
-    """A box, can, cup, ball, cone or stack of boxes that stands on the backdrop at (u, v)."""
+    """A mesh, box, can, cup, ball, cone or stack of boxes that stands on the backdrop at (u, v)."""
     rng = stage.rng
     u, v = spot
     w = stage.wall_w(u, v)
     foot = place(u, v, w)
     radius = width_share * stage.view.half_u / w
     rotation = frame_along(up, rng.uniform(0, 2 * np.pi))
+    if rng.uniform() < _MESHES:
+        number, size = _mesh(stage, radius)
+        stage.add(prim.MESH, foot + up * size[2], rotation, size, shape=(radius, 0.0), mesh=number)
+        return
     style = rng.choice(["box", "can", "cone", "ball", "stack", "card"], p=[0.35, 0.25, 0.1, 0.1, 0.12, 0.08])
     height = radius * log_uniform(rng, 0.15, 2.0)
     if style == "stack":
