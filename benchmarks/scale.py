@@ -46,12 +46,14 @@ def stages(job, samples):
     import focalsim.job
     import focalsim.render
     import focalsim.sources.prepare
-    from focalsim.pipeline import _start_worker, versions
+    from focalsim.handover import Places
+    from focalsim.job import use_one_thread
+    from focalsim.pipeline import versions
     from focalsim.shards import ShardWriter
     from focalsim.shards.bundle import shard_attributes
     from focalsim.shards.files import sha256_of
 
-    _start_worker(job)
+    use_one_thread()
     spent: dict[str, float] = {}
     within = [0.0]  # time of the stages that ran within each that is running
 
@@ -83,10 +85,15 @@ def stages(job, samples):
     whole = time.process_time() - started
     spent["the rest of a sample"] = whole - sum(spent.values())
     manifest = Manifest(job.config, "", "", versions(), plan_shards(samples, samples))
+    places = Places(multiprocessing.get_context("spawn"), samples, job.config)
+
+    def hand_over(place, sample):
+        return places.take(place, pickle.loads(pickle.dumps(places.put(place, sample))))
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shard.h5"
         for label, step in (
-            ("hand over to the writer", lambda: [pickle.loads(pickle.dumps(sample)) for sample in done]),
+            ("hand over to the writer", lambda: [hand_over(place, sample) for place, sample in enumerate(done)]),
             ("write with checksums, sync", lambda: write(path, done, shard_attributes(manifest, -1), ShardWriter)),
             ("sha256", lambda: sha256_of(path)),
         ):
@@ -116,9 +123,9 @@ def renderer_alone(job, workers, seconds):
 
 
 def render_only(job, place, seconds, barrier, results):
-    from focalsim.pipeline import _start_worker
+    from focalsim.job import use_one_thread
 
-    _start_worker(job)
+    use_one_thread()
     calls = []
 
     def keep(*args, encode=None, **kwargs):

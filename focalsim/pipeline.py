@@ -13,11 +13,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 from focalsim import __version__
 from focalsim.errors import FocalsimError, OutputError
+from focalsim.handover import Places
 from focalsim.job import REFERENCE_SLICE, Job, render_sample, use_one_thread
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
@@ -177,28 +179,38 @@ def _rendered(job: Job, indices: Sequence[int], workers: int) -> Generator[Sampl
         yield from (render_sample(job, index) for index in indices)
         return
     # Processes are spawned, not forked: threads of numba, OpenCV and HDF5 do not survive a fork.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (job,))
-    ahead: deque[Future[Sample]] = deque()
+    context = get_context("spawn")
+    places = Places(context, 2 * workers + 1, job.config)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (job, places))
+    turns = cycle(range(len(places)))
+    ahead: deque[tuple[int, Future[Sample]]] = deque()
     try:
         for index in indices:
-            ahead.append(pool.submit(_work, index))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
+            place = next(turns)
+            ahead.append((place, pool.submit(_work, index, place)))
+            # The sample that is yielded has been written by the time that its place comes round again.
+            if len(ahead) == len(places):
+                yield _taken(places, *ahead.popleft())
         while ahead:
-            yield ahead.popleft().result()
+            yield _taken(places, *ahead.popleft())
     except BrokenProcessPool:
         raise FocalsimError("a worker process died, perhaps for want of memory; try fewer --workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
+def _taken(places: Places, place: int, rest: Future[Sample]) -> Sample:
+    return places.take(place, rest.result())
+
+
 _job: Job  # of a worker process
+_places: Places
 
 
-def _start_worker(job: Job) -> None:
+def _start_worker(job: Job, places: Places) -> None:
     """Set up a worker: one thread, deaf to Ctrl-C (the parent decides), gone when the parent is."""
-    global _job
-    _job = job
+    global _job, _places
+    _job, _places = job, places
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     use_one_thread()
@@ -211,8 +223,8 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _work(index: int) -> Sample:
-    return render_sample(_job, index)
+def _work(index: int, place: int) -> Sample:
+    return _places.put(place, render_sample(_job, index))
 
 
 def versions() -> dict[str, str]:

@@ -19,9 +19,24 @@ def matches(parts: NDArray[np.uint8], stored: NDArray[np.uint8]) -> bool:
 
     Byte-swapped ones fit too: HDF5 before 1.6.3 wrote them.
     """
+    return bool(_match(_words(parts), stored.view("<u4")))
+
+
+def with_checksums(parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes ``parts`` (n, size), contiguous, each followed by its checksum, as HDF5 stores them: (n, size + 4)."""
+    stored = np.empty((len(parts), parts.shape[1] + 4), np.uint8)
+    stored[:, :-4] = parts
+    sums = np.empty((len(parts), 1), "<u4")
+    _sum_up(_words(parts), sums)
+    stored[:, -4:] = sums.view(np.uint8)
+    return stored
+
+
+def _words(parts: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The 16-bit words (n, m) of bytes (n, size), filled up with 0."""
     if parts.shape[1] % 2:
         parts = np.pad(parts, ((0, 0), (0, 1)))
-    return bool(_match(parts.view("<u2"), stored.view("<u4")))
+    return parts.view("<u2")
 
 
 def _fletcher32_of(words: Any) -> Any:
@@ -74,8 +89,15 @@ def _match_of(parts: Any, stored: Any) -> Any:
     return True
 
 
+def _sum_up_of(parts: Any, sums: Any) -> None:
+    """Fill ``sums`` (n, 1) with the checksums of the words ``parts`` (n, m)."""
+    for k in range(len(parts)):
+        sums[k, 0] = _fletcher32(parts[k])
+
+
 forgive_full_disks()
 _fletcher32: Any = njit(cache=True, nogil=True)(_fletcher32_of)
 _match: Any = njit(cache=True, nogil=True)(_match_of)
+_sum_up: Any = njit(cache=True, nogil=True)(_sum_up_of)
 # Compiled now: what goes wrong there must not look like a damaged shard.
 matches(np.zeros((1, 2), np.uint8), np.zeros((1, 4), np.uint8))

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import h5py
@@ -42,6 +43,10 @@ class DataSet:
         """Shape of one sample for S, H, W = ``dims``."""
         sizes = dict(zip("SHW", dims, strict=True))
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.shape)
+
+    def sample_bytes(self, dims: Dims) -> int:
+        """Size of one sample, for data sets that are maps."""
+        return prod(self.sample_shape(dims)) * np.dtype(self.dtype).itemsize
 
     def chunks(self, n: int, dims: Dims) -> tuple[int, ...]:
         """Chunk shape in a shard of ``n`` samples."""

@@ -85,7 +85,7 @@ class ShardWriter:
                     f"sample {sample.sample_index}: {data_set.name} must have shape {expected}, got {np.shape(value)}"
                 )
             if data_set.is_map:
-                _store(self._file[data_set.name], self._written, value)
+                self._store_map(data_set, value)
             else:
                 self._columns[data_set.name].append(value)
         self._written += 1
@@ -115,6 +115,20 @@ class ShardWriter:
                 target.id.write_direct_chunk((self._written, *place), chunk, filter_mask=mask)
         self._written += 1
         self._disk.check()
+
+    def _store_map(self, data_set: DataSet, value: Any) -> None:
+        """Write the pixels of one sample. HDF5's own way through its filters takes twice the processor time."""
+        stored, pixels = self._file[data_set.name], np.ascontiguousarray(value)
+        if self._codec is not None or pixels.dtype != np.dtype(data_set.dtype):
+            _store(stored, self._written, pixels)
+            return
+        from focalsim.shards.checksum import with_checksums  # loads Numba
+
+        step = stored.chunks[1]
+        chunks = with_checksums(pixels.reshape(len(pixels) // step, -1).view(np.uint8))
+        for k, chunk in enumerate(chunks):
+            place = (self._written, k * step, *(0 for _ in stored.shape[2:]))
+            stored.id.write_direct_chunk(place, chunk)
 
     def _begin_sample(self, dims: Dims) -> None:
         if self._written == self._samples:

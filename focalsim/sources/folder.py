@@ -74,7 +74,8 @@ class FolderSource(FileSource):
                 "depth of another aspect ratio",
             )
         enlarged = enlargement(depth_m.shape, rgb.shape)
-        depth_m = align_depth(depth_m, linear_to_srgb(rgb))
+        if depth_m.shape != rgb.shape[:2]:
+            depth_m = align_depth(depth_m, linear_to_srgb(rgb))
         return Scene(
             rgb_linear=rgb,
             depth_m=depth_m,

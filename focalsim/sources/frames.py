@@ -88,7 +88,7 @@ class FramesSource(FileSource):
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             depth_m = self.read_depth_m(frame, shape).astype(np.float32)
         stored_shape = depth_m.shape
-        if self.enlarges_depth and same_view(stored_shape, shape):
+        if self.enlarges_depth and stored_shape != shape and same_view(stored_shape, shape):
             depth_m = align_depth(depth_m, linear_to_srgb(rgb))
         if depth_m.shape != shape:
             raise FrameError(

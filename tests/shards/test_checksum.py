@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focalsim.shards.checksum import matches
+from focalsim.shards.checksum import matches, with_checksums
 
 BLOCK = 2 * 16 * 128  # bytes that the compiled loops take at a time
 
@@ -31,6 +31,7 @@ def test_is_that_of_hdf5(size, seed, share):
     data = rng.integers(0, 256, size, np.uint8) * (rng.random(size) < share).astype(np.uint8)
     checksum = stored_by_hdf5(data)
     assert fits(data, checksum)
+    assert with_checksums(data[None]).tobytes() == data.tobytes() + checksum
     data[rng.integers(size)] ^= 1 << rng.integers(8)
     assert not fits(data, checksum)
 
@@ -41,6 +42,7 @@ def test_constant_bytes(size, value):
     """Sums that are multiples of 65535 are 65535, and 0 just where every byte is 0."""
     data = np.full(size, value, np.uint8)
     assert fits(data, stored_by_hdf5(data))
+    assert with_checksums(data[None])[:, size:].tobytes() == stored_by_hdf5(data)
 
 
 def test_as_hdf5_wrote_it_before_1_6_3():

@@ -1,0 +1,62 @@
+"""Samples on their way from worker processes to the one that writes them.
+
+Their pixels lie in memory that all these processes see. Sent through a pipe they would be copied four times, 64 KiB at
+a time, by turns of two processes that other work is waiting for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import replace
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from focalsim.config import RenderConfig
+from focalsim.sample import Sample
+from focalsim.shards.schema import DATA_SETS
+
+_ALIGNED_BYTES = 64
+_MAPS = tuple(data_set for data_set in DATA_SETS if data_set.is_map)
+
+
+class Places:
+    """``count`` places for the pixels of one sample each; goes to the processes of ``context`` when they start.
+
+    The memory has no name in the file system, so nothing is left of it however the processes end.
+    """
+
+    def __init__(self, context: BaseContext, count: int, config: RenderConfig) -> None:
+        self._dims = (config.slices, config.height, config.width)
+        size = sum(_aligned(data_set.sample_bytes(self._dims)) for data_set in _MAPS)
+        self._memory = [context.RawArray(ctypes.c_ubyte, size) for _ in range(count)]
+
+    def __len__(self) -> int:
+        return len(self._memory)
+
+    def put(self, place: int, sample: Sample) -> Sample:
+        """Lay down the pixels of ``sample``; returns what is left of it, which is small."""
+        pixels = self._pixels(place)
+        for name, there in pixels.items():
+            there[...] = sample[name]
+        nothing: dict[str, Any] = dict.fromkeys(pixels)
+        return replace(sample, **nothing)
+
+    def take(self, place: int, rest: Sample) -> Sample:
+        """The sample that was put there; valid until the next one is."""
+        pixels: dict[str, Any] = self._pixels(place)
+        return replace(rest, **pixels)
+
+    def _pixels(self, place: int) -> dict[str, NDArray[Any]]:
+        arrays, offset = {}, 0
+        for data_set in _MAPS:
+            shape = data_set.sample_shape(self._dims)
+            arrays[data_set.name] = np.ndarray(shape, data_set.dtype, memoryview(self._memory[place]), offset)
+            offset += _aligned(data_set.sample_bytes(self._dims))
+        return arrays
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNED_BYTES) * _ALIGNED_BYTES
