@@ -84,21 +84,24 @@ def steps(frames, gain, lens, runs, tilings):
     """Rows of (step, milliseconds for a batch): preparing, blurring and warping, and blurring by other tilings."""
     from focalsim.render.tensors import cuda
     from focalsim.render.tensors.cuda import scatter
+    from focalsim.render.tensors.kernels import disc_kernels
+    from focalsim.render.tensors.levels import Level
 
     size = BATCHES[-1]
     inputs = [(rgb, torch.div(torch.tensor(gain, device="cuda"), depth)) for rgb, depth in batches(frames, size)]
     focus = torch.from_numpy(gain / lens["focus_distances_m"]).float().cuda().expand(size, -1)
-    samples = [cuda.prepare(*frame, None, None) for frame in inputs]
+    samples = [[Level(cuda.prepare(*frame, None, None))] for frame in inputs]
+    disc = disc_kernels(focus.device)
     rows = [
         ["layers", timed(lambda run: cuda.split_layers(*inputs[run % len(inputs)], None, None), runs)],
         ["layers and visibility", timed(lambda run: cuda.prepare(*inputs[run % len(inputs)], None, None), runs)],
-        ["blur", timed(lambda run: cuda.blur(samples[run % len(samples)], focus), runs)],
+        ["blur", timed(lambda run: cuda.blur(samples[run % len(samples)], focus, disc), runs)],
     ]
     for tiling in tilings:
         chosen = scatter.Tiling(*tiling)
         name = "blur by {} slices of {} x {}, {} warps".format(*tiling)
         rows.append(
-            [name, timed(lambda run, chosen=chosen: cuda.blur(samples[run % len(samples)], focus, chosen), runs)]
+            [name, timed(lambda run, chosen=chosen: cuda.blur(samples[run % len(samples)], focus, disc, chosen), runs)]
         )
     return [[f"{name}, batch {size}", *summary(times)] for name, times in rows]
 

@@ -32,6 +32,8 @@ from focalsim.render.kernels import LARGEST_PX, kernel_table
 from focalsim.render.resample import LOBES
 from focalsim.render.tensors import AxisMaps, cuda, plain
 from focalsim.render.tensors.cuda import scatter
+from focalsim.render.tensors.kernels import disc_kernels, level_of
+from focalsim.render.tensors.levels import Level
 
 SCENES, SLICES, HEIGHT, WIDTH = 8, 10, 224, 352
 BYTES_PER_S, MULTIPLY_ADDS_PER_S = 4.8e12, 33.5e12  # of an H200, as its maker says
@@ -74,7 +76,7 @@ def compile_all(compiler):
         rgb, q = torch.rand(SCENES, HEIGHT, WIDTH, 3), torch.rand(SCENES, HEIGHT, WIDTH)
         cuda.prepare(rgb, q, rgb, q)
         samples = cuda.prepare(rgb, q, None, None)
-        blurred = cuda.blur(samples, torch.rand(SCENES, SLICES))
+        blurred = cuda.blur([Level(samples)], torch.rand(SCENES, SLICES), disc_kernels(q.device))
         for channels in (1, 3):
             slope, offset = np.full((SCENES, SLICES, channels), 1.01), np.zeros((SCENES, SLICES, channels))
             x, y = (AxisMaps(slope, offset, n, n).taps(q.device) for n in (WIDTH, HEIGHT))
@@ -119,7 +121,7 @@ def tile_taps(samples, focus):
     focus = torch.cat([focus, focus[-1:].expand(-len(focus) % tiling.slices)])[:, None, None, None]
     there = lowest <= highest
     largest = torch.maximum((focus - lowest).abs(), (focus - highest).abs()).where(there, torch.tensor(0.0))
-    radius = torch.where(there, radii[plain.level_of(largest)], -1)
+    radius = torch.where(there, radii[level_of(largest)], -1)
     around = scatter.AROUND.value
     padded, kinds = (torch.nn.functional.pad(a, [around] * 4, value=-1) for a in (radius, kinds.int()))
     reach, partial = torch.full_like(radius, -1), torch.zeros_like(radius, dtype=torch.bool)

@@ -13,11 +13,11 @@ _SRGB8_TO_LINEAR = np.where(
 
 # Code value k is nearest for linear values between the decoded k - 0.5 and k + 0.5.
 _half_codes = (np.arange(255) + 0.5) / 255.0
-_CODE_EDGES = np.where(_half_codes <= 0.04045, _half_codes / 12.92, ((_half_codes + 0.055) / 1.055) ** 2.4)
+CODE_EDGES = np.where(_half_codes <= 0.04045, _half_codes / 12.92, ((_half_codes + 0.055) / 1.055) ** 2.4)
 # A table finer than the narrowest code interval (1/3294.6) finds the code to within one, one comparison settles it.
 _TABLE_SIZE = 4096
-_TABLE = np.searchsorted(_CODE_EDGES, np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE).astype(np.uint8)
-_NEXT_EDGE = np.append(_CODE_EDGES, np.inf).astype(np.float32)
+_TABLE = np.searchsorted(CODE_EDGES, np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE).astype(np.uint8)
+_NEXT_EDGE = np.append(CODE_EDGES, np.inf).astype(np.float32)
 
 
 def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from focalsim.render.visibility import NONE, PARTIAL, WHOLE
 
 MERGE_PX = 16.0
 PLANES = 4  # red, green, blue, coverage
-_SURFACE_PX = 1.0  # disparities that differ by less are one surface's
+SURFACE_PX = 1.0  # disparities that differ by less are one surface's
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _widest_gap(q, n):
     low, high = q[0], q[0]
     for i in range(1, n):
         low, high = min(low, q[i]), max(high, q[i])
-    gap, split = np.float32(_SURFACE_PX), np.float32(np.inf)
+    gap, split = np.float32(SURFACE_PX), np.float32(np.inf)
     if high - low > gap:
         q[:n].sort()
         for i in range(1, n):

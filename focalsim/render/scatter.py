@@ -43,6 +43,7 @@ ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _MARGIN = 16  # columns of a row of sums left of the first sample, for the widest window
 _ZEROS = 4 * GROUP  # bytes of zeros before a kernel's row
 _JOIN_ROWS = 2  # of a coarser level, either side of the one that a row lies in, give the row its light
+NEAR, FAR = 22 / 128, 3 / 128  # what a half pixel takes of the differences of neighbours, and of those beyond them
 
 
 _Arrays = NDArray[Any]
@@ -291,7 +292,7 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
     row[:] = np.float32(0.0)
     if coarser.size == 0 or y >= last:
         return
-    near, far = np.float32(22 / 128), np.float32(3 / 128)
+    near, far = np.float32(NEAR), np.float32(FAR)
     height, _, coarse_width = coarser.shape
     middle = y // 2
     side = np.float32(1.0) if y % 2 == 0 else np.float32(-1.0)

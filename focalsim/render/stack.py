@@ -66,7 +66,8 @@ def render_stack(
         reach tensors ``rgb_linear`` and ``depth_m`` that ask for them: light through the sums, depth through the slope
         of the kernels over their diameter. What hides what, and what is filled in behind, counts as constant
     encode : linear_to_srgb or the like, light to 8-bit codes pixel by pixel: the stack is of codes, and since large
-        pictures are rendered in bands of rows, its light is never kept whole. On the CPU alone
+        pictures are rendered in bands of rows, its light is never kept whole. With tensors or ``device`` it is
+        linear_to_srgb or None, and without gradient
 
     Returns
     -------
@@ -81,8 +82,6 @@ def render_stack(
     if device is not None or hasattr(rgb_linear, "detach"):
         from focalsim.render.tensors import render_tensors
 
-        if aperture is not None or encode is not None:
-            raise RenderError("polygonal apertures are rendered, and light encoded, on the CPU (device=None)")
         return render_tensors(  # type: ignore[no-any-return]
             rgb_linear,
             depth_m,
@@ -98,6 +97,8 @@ def render_stack(
             output_size=output_size,
             window=window,
             lateral_color=lateral_color,
+            aperture=aperture,
+            encode=encode,
             device=device,
         )
     rgb, depth = _check_frame(rgb_linear, depth_m, valid)

@@ -15,6 +15,9 @@ import torch
 from focalsim.render import layers, tensors
 from focalsim.render.tensors import cuda, plain
 from focalsim.render.tensors.cuda import scatter
+from focalsim.render.tensors.kernels import disc_kernels
+from focalsim.render.tensors.levels import Level
+from focalsim.render.tensors.samples import SampleTensors
 
 HEIGHT, WIDTH = 9, 13  # no whole squares or tiles
 
@@ -44,16 +47,19 @@ def compare():
     results = {"layers": psnr(got_layers, torch.from_numpy(stacked))}
 
     got = cuda.seen_samples(got_layers)
-    want = tensors.plain.SampleTensors.compiled(want_layers, torch.device("cpu"))
+    want = SampleTensors.compiled(want_layers, torch.device("cpu"))
     partial = (want.kind == scatter.PARTIAL.value)[:, :, None]
     results["kinds"] = sorted(np.unique(want.kind).tolist())
     results["kinds that differ"] = int((got.kind != want.kind).sum())
     results["light"] = psnr(got.light, want.light)
+    results["share"] = psnr(got.share, want.share)
     results["visibility"] = psnr(torch.where(partial, got.ratio, 0.0), torch.where(partial, want.ratio, 0.0))
 
     focus = torch.tensor([[1.0, 3.0, 2.2], [0.5, 2.0, 1.5]])
-    want_blurred = plain.blur(want, focus)
-    results["blur"] = psnr(cuda.blur(got, focus, scatter.Tiling(slices=2, rows=8, columns=16)), want_blurred)
+    disc = disc_kernels(focus.device)
+    want_blurred = plain.blur([Level(want)], focus, disc)
+    tiling = scatter.Tiling(slices=2, rows=8, columns=16)
+    results["blur"] = psnr(cuda.blur([Level(got)], focus, disc, tiling), want_blurred)
 
     rng = np.random.default_rng(1)
     for channels in (1, 3):

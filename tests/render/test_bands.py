@@ -9,7 +9,6 @@ import pytest
 
 from focalsim.camera import Aperture, LateralColor
 from focalsim.color import linear_to_srgb
-from focalsim.errors import RenderError
 from focalsim.render import bands, render_stack
 from focalsim.render.bands import Frame, plan_bands
 from focalsim.render.scatter import reach_rows
@@ -158,9 +157,3 @@ def test_codes_of_large_pictures_need_no_stack_of_light(monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - codes.nbytes < 15 << 20  # the light is 55 MB
-
-
-def test_tensors_are_not_encoded():
-    rgb, depth = scene()
-    with pytest.raises(RenderError, match="light encoded, on the CPU"):
-        render_stack(rgb, depth, **LENS, device="cpu", encode=linear_to_srgb)

@@ -32,7 +32,7 @@ def test_interpreted_kernels_give_the_light_of_the_compiled_code():
     results = json.loads(done.stdout)
     assert results.pop("kinds") == [0, 1, 2]  # the scenes have samples seen by the whole lens, a part of it and none
     assert results.pop("kinds that differ") == 0
-    assert len(results) == 6
+    assert len(results) == 7
     for step, psnr in results.items():
         assert psnr > 120.0, step
 

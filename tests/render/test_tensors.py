@@ -8,10 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from focalsim import render_stack  # noqa: E402
-from focalsim.camera import LateralColor  # noqa: E402
+from focalsim.camera import Aperture, LateralColor  # noqa: E402
+from focalsim.color import CODE_EDGES, linear_to_srgb  # noqa: E402
 from focalsim.errors import RenderError  # noqa: E402
 from focalsim.holes import nearest_valid  # noqa: E402
 from focalsim.render.tensors import has_triton  # noqa: E402
+from focalsim.render.tensors.encode import srgb_codes  # noqa: E402
 from focalsim.render.tensors.holes import nearest_valid as filled_holes  # noqa: E402
 
 LENS = {"focal_length_m": 4.4e-3, "f_number": 1.7, "sensor_width_m": 5.6e-3, "focus_distances_m": [1.0, 0.4, 0.2]}
@@ -61,10 +63,39 @@ def test_tensors_in_tensors_out():
     assert psnr(got.numpy(), want) > 100.0
 
 
-def test_a_blur_too_large_for_tensors_is_refused_with_its_size():
+@DEVICES
+@pytest.mark.parametrize("f_number", [1.7, 0.3])
+def test_a_polygon_gives_the_light_of_the_compiled_code(device, f_number):
+    """Of five blades, which half a turn does not map to itself; the smaller number makes discs of 4 px."""
     rgb, depth = frame()
-    with pytest.raises(RenderError, match=r"18 pixels at most, here it is \d+"):
-        render_stack(rgb, depth, **{**LENS, "f_number": 0.05}, device="cpu")
+    options = {**LENS, "f_number": f_number, "aperture": Aperture(blades=5, rotation_deg=10.0, curvature=0.2)}
+    want = render_stack(rgb, depth, **options)
+    stacks = render_stack(np.stack([rgb, rgb]), np.stack([depth, depth]), **options, device=device)
+    assert psnr(stacks[0], want) > 100.0
+    assert psnr(stacks[1], want) > 100.0
+    if f_number < 1:
+        assert psnr(want, render_stack(rgb, depth, **{**options, "aperture": None})) < 45.0
+
+
+@DEVICES
+def test_codes_are_those_of_the_compiled_code(device):
+    edges = CODE_EDGES.astype(np.float32)
+    light = np.concatenate([edges, np.nextafter(edges, 0), np.nextafter(edges, 2), [-1.0, 0.0, 1.0, 7.0]])
+    light = np.concatenate([light, np.random.default_rng(0).random(1000)]).astype(np.float32)
+    codes = srgb_codes(torch.from_numpy(light).to(device)).cpu().numpy()
+    np.testing.assert_array_equal(codes, linear_to_srgb(light))
+
+
+def test_stacks_are_encoded_where_they_are():
+    rgb, depth = (torch.from_numpy(a) for a in frame())
+    stack = render_stack(rgb, depth, **LENS, encode=linear_to_srgb)
+    assert stack.dtype == torch.uint8
+    light = render_stack(rgb, depth, **LENS)
+    np.testing.assert_array_equal(stack.numpy(), linear_to_srgb(light.numpy()))
+    with pytest.raises(RenderError, match="codes have no gradient"):
+        render_stack(rgb.clone().requires_grad_(), depth, **LENS, encode=linear_to_srgb)
+    with pytest.raises(RenderError, match=r"encoded by focalsim.color.linear_to_srgb alone"):
+        render_stack(rgb, depth, **LENS, encode=lambda light: light)
 
 
 @DEVICES

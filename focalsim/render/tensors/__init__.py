@@ -1,7 +1,7 @@
 """The renderer as tensor operations, many scenes at once: the same steps, the same light, on a device of PyTorch.
 
 On CUDA devices every step is a Triton kernel (cuda/). Elsewhere the compiled code of the CPU finds layers and
-visibility, and PyTorch does the rest (plain.py). The blur is MAX_BLUR_PX at most.
+visibility, and PyTorch does the rest (plain/).
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from focalsim.camera.effects import LateralColor
+from focalsim.camera.effects import Aperture, LateralColor
+from focalsim.color import linear_to_srgb
 from focalsim.errors import RenderError
+from focalsim.render.bands import Encode
 from focalsim.render.check import Window, check_optics, check_size, check_window
-from focalsim.render.kernels import LARGEST_PX
 from focalsim.render.resample import breathing_map, source_scale
 from focalsim.render.tensors import plain
 from focalsim.render.tensors.axis import AxisMaps
+from focalsim.render.tensors.encode import srgb_codes
 from focalsim.render.tensors.frames import check_device, check_frames
+from focalsim.render.tensors.kernels import Kernels, disc_kernels, polygon_kernels
+from focalsim.render.tensors.levels import Level, make_levels
 
-MAX_BLUR_PX = LARGEST_PX
 OLDEST_TRITON = 3, 4
 
 
@@ -46,9 +49,13 @@ def _render(
     output_size: tuple[int, int] | None,
     window: Window | None,
     lateral_color: LateralColor | None,
+    aperture: Aperture | None,
+    encode: Encode | None,
     device: torch.device,
     **camera: Any,
 ) -> Any:
+    if encode not in (None, linear_to_srgb):
+        raise RenderError("on a device of PyTorch light is encoded by focalsim.color.linear_to_srgb alone (or None)")
     frames = check_frames(rgb_linear, depth_m, valid, hidden_rgb_linear, hidden_depth_m, device)
     scenes, *shape = frames.depth_m.shape
     is_batch = np.ndim(rgb_linear) == 4
@@ -64,21 +71,25 @@ def _render(
         given = frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden
         samples = steps.prepare(*(None if a is None else a.detach() for a in given))
     if torch.is_grad_enabled() and (frames.rgb_linear.requires_grad or frames.depth_m.requires_grad):
+        if encode is not None:
+            raise RenderError("8-bit codes have no gradient: render light (encode=None), or under torch.no_grad()")
         samples = samples.following(frames.rgb_linear, disparity)
         steps = plain  # which PyTorch can go through backwards
-    focus = torch.from_numpy(gain[:, None] / optics.focus_m).float().to(device)
-    largest = float(samples.blur_px(focus).detach().max())
-    if largest > MAX_BLUR_PX:
-        raise RenderError(
-            f"on {device} the blur may be {MAX_BLUR_PX:g} pixels at most, here it is {largest:.1f}: "
-            "render on the CPU (device=None), or a smaller picture"
-        )
-    stacks = steps.blur(samples, focus)
+    focus = gain[:, None] / optics.focus_m
+    largest = _largest_blur_px(focus, disparity.detach(), hidden)
+    kernels: Kernels
+    if aperture is None:
+        levels, kernels = make_levels(samples, largest, steps.merge), disc_kernels(device)
+    else:
+        levels, kernels = [Level(samples)], polygon_kernels(aperture, float(largest.max()), device)
+    stacks = steps.blur(levels, torch.from_numpy(focus).float().to(device), kernels)
     x, y = _axis_maps(tuple(shape), window, size, optics.magnification, optics.shift_px, lateral_color)
     if x.identity and y.identity:
         stacks = stacks.permute(0, 1, 3, 4, 2).contiguous()
     else:
         stacks = steps.warp(stacks, x.taps(device), y.taps(device))
+    if encode is not None:
+        stacks = srgb_codes(stacks)
     stacks = stacks if is_batch else stacks[0]
     return stacks if isinstance(rgb_linear, torch.Tensor) else stacks.cpu().numpy()
 
@@ -94,6 +105,19 @@ def has_triton(device: torch.device) -> bool:
 def _disparity_px(gain: NDArray[np.float64], depth_m: torch.Tensor) -> torch.Tensor:
     """q = g/d, rounded as the compiled code does."""
     return torch.div(torch.from_numpy(gain).float().to(depth_m.device)[:, None, None], depth_m)
+
+
+def _largest_blur_px(
+    focus_disparity_px: NDArray[np.float64], disparity_px: torch.Tensor, hidden_px: torch.Tensor | None
+) -> NDArray[np.float64]:
+    """The largest blur (B,) of any surface in slices focused at g/s (B, S), see bands.Frame.largest_blur_px."""
+    hidden = disparity_px if hidden_px is None else torch.where(hidden_px.isnan(), torch.inf, hidden_px)
+    lowest = torch.minimum(disparity_px, hidden).amin((1, 2))
+    low, high = torch.stack([lowest, disparity_px.amax((1, 2))]).double().cpu().numpy()
+    largest: NDArray[np.float64] = np.maximum(
+        np.maximum(high - focus_disparity_px.min(1), focus_disparity_px.max(1) - low), 0.0
+    )
+    return largest
 
 
 def _axis_maps(

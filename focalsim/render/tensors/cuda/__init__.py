@@ -12,9 +12,10 @@ from focalsim.render.tensors.cuda.layers import split_layers
 from focalsim.render.tensors.cuda.resample import warp
 from focalsim.render.tensors.cuda.scatter import blur
 from focalsim.render.tensors.cuda.visibility import seen_samples
+from focalsim.render.tensors.plain import merge
 from focalsim.render.tensors.samples import SampleTensors
 
-__all__ = ["blur", "prepare", "warp"]
+__all__ = ["blur", "merge", "prepare", "warp"]
 
 
 def prepare(

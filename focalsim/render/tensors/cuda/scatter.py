@@ -14,20 +14,24 @@ import torch
 import triton
 import triton.language as tl
 
-from focalsim.render import kernels, visibility
+from focalsim.render import kernels as tables
 from focalsim.render import scatter as compiled
+from focalsim.render import visibility
+from focalsim.render.tensors import plain
 from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
-from focalsim.render.tensors.samples import SampleTensors, quadrant_kernels
+from focalsim.render.tensors.kernels import Kernels, Polygon
+from focalsim.render.tensors.levels import Level
+from focalsim.render.tensors.samples import SampleTensors
 
-LEVELS_PER_PX = tl.constexpr(float(kernels.LEVELS_PER_PX))
-_COARSER = kernels.COARSE_LEVELS_PER_PX / kernels.LEVELS_PER_PX
+LEVELS_PER_PX = tl.constexpr(float(tables.LEVELS_PER_PX))
+_COARSER = tables.COARSE_LEVELS_PER_PX / tables.LEVELS_PER_PX
 COARSER = tl.constexpr(_COARSER)
-FIRST_COARSE = tl.constexpr((kernels.COARSE_FROM_PX * kernels.LEVELS_PER_PX + 0.5) * (1 - _COARSER))
+FIRST_COARSE = tl.constexpr((tables.COARSE_FROM_PX * tables.LEVELS_PER_PX + 0.5) * (1 - _COARSER))
 ENOUGH = tl.constexpr(compiled.ENOUGH)
 PARTIAL = tl.constexpr(visibility.PARTIAL)
 _SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
 SQUARE_PX = tl.constexpr(_SQUARE_PX)
-AROUND = tl.constexpr(-(-kernels.WIDE_PX // _SQUARE_PX))  # squares that the widest kernel reaches across
+AROUND = tl.constexpr(-(-tables.WIDE_PX // _SQUARE_PX))  # squares that the widest kernel reaches across
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,17 @@ class Tiling:
 DEFAULT = Tiling()
 
 
-def blur(samples: SampleTensors, focus_disparity_px: torch.Tensor, tiling: Tiling = DEFAULT) -> torch.Tensor:
+def blur(
+    levels: list[Level], focus_disparity_px: torch.Tensor, kernels: Kernels, tiling: Tiling = DEFAULT
+) -> torch.Tensor:
     """Slices (B, S, 3, H, W) of all scenes, focused at g/s = ``focus_disparity_px`` (B, S)."""
+    if len(levels) > 1 or isinstance(kernels, Polygon):
+        return plain.blur(levels, focus_disparity_px, kernels)
+    samples = levels[0].samples
     scenes, slices = focus_disparity_px.shape
     height, width = samples.disparity_px.shape[-2:]
     lowest, highest, partial = squares(samples)
-    table, radii = quadrant_kernels(focus_disparity_px.device)
+    table, radii = kernels.quadrant, kernels.radii
     blurred = focus_disparity_px.new_empty(scenes, slices, 3, height, width)
     tiles_x = blocks(width, tiling.columns)
     _blur[(tiles_x * blocks(height, tiling.rows), blocks(slices, tiling.slices), scenes)](

@@ -34,11 +34,11 @@ def seen_samples(layers: torch.Tensor) -> SampleTensors:
     present_q = torch.where(layers[:, :, 3] > 0, layers[:, :, 4], torch.inf)
     reach = ((front.amax((1, 2)) - present_q.amin((1, 2, 3))) / 2).ceil().int() + 1
     nearest = window_extreme(front, reach, highest=True)
-    samples = SampleTensors.empty(scenes, height, width, layers.device)
+    samples = SampleTensors.empty(scenes, 2, height, width, layers.device)
     tiles_x = blocks(width, _COLUMNS)
     _see[(tiles_x * blocks(height, _ROWS), 2, scenes)](
         layers, nearest, _rays(layers.device), samples.light, samples.disparity_px, samples.ratio, samples.kind,
-        height, width, tiles_x, ROWS=_ROWS, COLUMNS=_COLUMNS, RAYS=_RAYS, **OPTIONS,
+        samples.share, height, width, tiles_x, ROWS=_ROWS, COLUMNS=_COLUMNS, RAYS=_RAYS, **OPTIONS,
     )  # fmt: skip
     return samples
 
@@ -55,7 +55,7 @@ def _rays(device: torch.device) -> torch.Tensor:
 
 @triton.jit
 def _see(
-    layers, nearest, rays, light, disparity, ratio, kind, height, width, tiles_x,
+    layers, nearest, rays, light, disparity, ratio, kind, shares, height, width, tiles_x,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RAYS: tl.constexpr,
 ):  # fmt: skip
     scene = tl.program_id(2).to(tl.int64)
@@ -111,6 +111,7 @@ def _see(
     weight = tl.where(visible, coverage * share, 0.0)
     tl.store(disparity + place * size + i, q, mask=inside)
     tl.store(kind + place * size + i, tl.where(visible, tl.where(partial, PARTIAL, WHOLE), 0).to(tl.int8), mask=inside)
+    tl.store(shares + place * size + i, share, mask=inside)
     light += place * 4 * size + i
     tl.store(light, red * weight, mask=inside)
     tl.store(light + size, green * weight, mask=inside)
