@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from focalsim.sources.synthetic import backdrops, things
 from focalsim.sources.synthetic.meshes import pack_meshes
 from focalsim.sources.synthetic.primitives import pack_solids
-from focalsim.sources.synthetic.raycast import LIGHT_DTYPE, World
 from focalsim.sources.synthetic.stage import Stage, View, log_uniform
+from focalsim.sources.synthetic.world import LIGHT_DTYPE, World
 
 
 def desk(stage: Stage) -> None:
@@ -116,7 +116,9 @@ def compose_world(rng: np.random.Generator, view: View, photos: tuple[NDArray[np
         for _ in range(int(rng.integers(1, 4))):
             things.wire(stage, 0.2)
     light = draw_light(rng, view)
-    return World(stage.backdrop_table, pack_solids(stage.solids), stage.materials, light, pack_meshes(stage.meshes), *photos)
+    return World(
+        stage.backdrop_table, pack_solids(stage.solids), stage.materials, light, pack_meshes(stage.meshes), *photos
+    )
 
 
 def draw_light(rng: np.random.Generator, view: View) -> NDArray[np.void]:

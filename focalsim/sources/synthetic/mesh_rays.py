@@ -70,10 +70,10 @@ def draw_mesh(solid: Any, number: int, meshes: MeshTable, rays: Rays, hits: Hits
             continue
         nx, ny, nz = nx / facing, ny / facing, nz / facing
         nearest, farthest = min(az, bz, gz), max(az, bz, gz)
-        x0 = max(int(ceil(cx + f * min(ax / az, bx / bz, gx / gz) - spread)), 0)
-        x1 = min(int(floor(cx + f * max(ax / az, bx / bz, gx / gz) + spread)), width - 1)
-        y0 = max(int(ceil(cy + f * min(ay / az, by / bz, gy / gz) - spread)), 0)
-        y1 = min(int(floor(cy + f * max(ay / az, by / bz, gy / gz) + spread)), height - 1)
+        x0 = max(ceil(cx + f * min(ax / az, bx / bz, gx / gz) - spread), 0)
+        x1 = min(floor(cx + f * max(ax / az, bx / bz, gx / gz) + spread), width - 1)
+        y0 = max(ceil(cy + f * min(ay / az, by / bz, gy / gz) - spread), 0)
+        y1 = min(floor(cy + f * max(ay / az, by / bz, gy / gz) + spread), height - 1)
         if x0 > x1:
             continue
         face = number * FACES + t - t0
@@ -111,15 +111,25 @@ def _side(planes: NDArray[np.float64], edge: int) -> tuple[float, float, float]:
 
 @kernel
 def mesh_blocks(
-    meshes: MeshTable, mesh: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, start: float
+    meshes: MeshTable,
+    mesh: int,
+    branch: int,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    start: float,
 ) -> bool:
-    """Whether the local ray from (ox, oy, oz) along (dx, dy, dz) enters the mesh farther than ``start`` steps away.
+    """Whether the local ray from (ox, oy, oz) along (dx, dy, dz) enters a mesh farther than ``start`` steps away.
 
-    Leaving it does not count: light that comes from within a solid has been kept off by Lambert's cosine, which is
-    smooth where the triangles are not.
+    Only triangles below the node ``branch`` are looked at. Leaving does not count: light that would come from within
+    a solid is kept off by Lambert's cosine, which is smooth where the triangles are not.
     """
-    first, node, end = meshes.first[mesh, 0], meshes.first[mesh, 2], meshes.first[mesh + 1, 2]
-    root = node
+    first, root = meshes.first[mesh, 0], meshes.first[mesh, 2]
+    node = root + branch
+    end = root + meshes.nodes[node].skip
     qx, qy, qz = 1.0 / dx, 1.0 / dy, 1.0 / dz
     while node < end:
         box = meshes.nodes[node]

@@ -30,9 +30,10 @@ NODE_DTYPE = np.dtype(
         ("first", "i4"),  # triangles of a leaf
         ("count", "i4"),  # 0 within the tree
         ("skip", "i4"),  # node after this one's branch; its own first child comes next
+        ("branch", "i4"),  # 1 at the roots of branches of up to _BRANCH triangles, which together hold all
     ]
 )
-_LEAF = 4
+_LEAF, _BRANCH = 4, 48
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,9 +123,7 @@ def _around(triangles: NDArray[np.int64], points: int) -> tuple[NDArray[np.int64
 
 
 @kernel
-def _link(
-    triangles: NDArray[np.int64], points: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+def _link(triangles: NDArray[np.int64], points: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """(ends (e, 2), edges of each triangle as in TRIANGLE_DTYPE, its neighbours (m, 3)); no ends if it is open."""
     first, corners = _around(triangles, points)
     sides = np.zeros((len(triangles), 3), np.int32)
@@ -203,14 +202,15 @@ def _tree(corners: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.v
     order = np.arange(n)
     nodes = np.zeros(2 * n, NODE_DTYPE)
     right = np.zeros(2 * n, np.int64)  # second child
-    stack = np.empty((n + 1, 3), np.int64)  # first, last + 1, whose second child this is
-    stack[0], height, count = (0, n, -1), 1, 0
+    stack = np.empty((n + 1, 4), np.int64)  # first, last + 1, whose second child this is, triangles of the parent
+    stack[0], height, count = (0, n, -1, n + _BRANCH), 1, 0
     while height > 0:
         height -= 1
-        start, stop, parent = stack[height]
+        start, stop, parent, around = stack[height]
         node = nodes[count]
         if parent >= 0:
             right[parent] = count
+        node.branch = stop - start <= _BRANCH and around > _BRANCH
         axis, middle, longest = 0, 0.0, -1.0
         for a in range(3):
             low, high, centre_low, centre_high = np.inf, -np.inf, np.inf, -np.inf
@@ -232,8 +232,8 @@ def _tree(corners: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.v
                     split += 1
             if split in (start, stop):
                 split = (start + stop) // 2
-            stack[height] = split, stop, count
-            stack[height + 1] = start, split, -1
+            stack[height] = split, stop, count, stop - start
+            stack[height + 1] = start, split, -1, stop - start
             height += 2
         count += 1
     nodes[0].skip = count

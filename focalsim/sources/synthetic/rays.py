@@ -35,7 +35,8 @@ def rays_of(
 ) -> Rays:
     """Rays through ``pixels`` (k,), in order, at ``offsets`` (j, 2) px from the centre of each: k * j rays."""
     f, centre = intrinsics.fx_px, (intrinsics.cx_px, intrinsics.cy_px)
-    rows, columns = np.divmod(pixels, width)
+    rows = pixels // width
+    columns = pixels - rows * width
     x, y = columns[:, None] + offsets[:, 0], rows[:, None] + offsets[:, 1]
     first = np.zeros(height * width + 1, np.int64)
     np.cumsum(np.bincount(pixels, minlength=height * width) * len(offsets), out=first[1:])

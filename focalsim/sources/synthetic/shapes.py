@@ -160,10 +160,11 @@ def _outline(rng: np.random.Generator) -> Points:
     style = rng.choice(["gear", "star", "flower", "polygon", "given"])
     if style == "given":
         given = [
-            [(1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3), (-1, -3), (-1, -1), (-3, -1), (-3, 1), (-1, 1), (-1, 3)],
-            [(3, 0), (0, 3), (0, 1), (-3, 1), (-3, -1), (0, -1), (0, -3)],
-            [(0, 3), (3, 0.8), (2.4, 0.8), (2.4, -2.4), (-2.4, -2.4), (-2.4, 0.8), (-3, 0.8)],
-            [(1, 0.9), (3, 0.9), (3, 2.6), (-3, 2.6), (-3, 0.9), (-1, 0.9), (-1, -3), (1, -3)],
+            [(1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3),
+             (-1, -3), (-1, -1), (-3, -1), (-3, 1), (-1, 1), (-1, 3)],
+            [(2.4, 0), (-0.6, 3), (-0.6, 1), (-3, 1), (-3, -1), (-0.6, -1), (-0.6, -3)],
+            [(0, 2), (3, -0.2), (2.4, -0.2), (2.4, -3), (-2.4, -3), (-2.4, -0.2), (-3, -0.2)],
+            [(1, -0.8), (3, -0.8), (3, 0.8), (-3, 0.8), (-3, -0.8), (-1, -0.8), (-1, -4), (1, -4)],
             [(0, 1.6), (0.7, 2.5), (1.7, 2.6), (2.6, 1.9), (2.7, 0.8), (1.8, -0.8), (0, -2.8),
              (-1.8, -0.8), (-2.7, 0.8), (-2.6, 1.9), (-1.7, 2.6), (-0.7, 2.5)],
         ]  # fmt: skip
@@ -174,10 +175,10 @@ def _outline(rng: np.random.Generator) -> Points:
     inner = rng.uniform(0.35, 0.85)
     if style == "star":
         ring = unit_circle(2 * teeth)
-        return ring * np.tile([1.0, inner], teeth)[:, None]
+        return np.asarray(ring * np.tile([1.0, inner], teeth)[:, None])
     if style == "gear":
         ring = unit_circle(4 * teeth)
-        return ring * np.tile([1.0, 1.0, max(inner, 0.7), max(inner, 0.7)], teeth)[:, None]
+        return np.asarray(ring * np.tile([1.0, 1.0, max(inner, 0.7), max(inner, 0.7)], teeth)[:, None])
     ring = unit_circle(6 * teeth)
     petals = np.abs(np.cos(0.5 * teeth * 2 * np.pi * np.arange(len(ring)) / len(ring)))
     return np.asarray(ring * (inner + (1 - inner) * petals)[:, None])

@@ -28,7 +28,7 @@ def stack_rings(rings: Points, crease_deg: float = 180.0, *, looped: bool = Fals
     Ends are closed at the middle of the first and last ring, or joined to each other if ``looped``. The chart runs
     around and along; with ``lids`` flat parts across z have (x, y) instead.
     """
-    r, k, _ = rings.shape
+    k = rings.shape[1]
     if looped:
         rings = np.concatenate([rings, rings[:1]])
     else:
@@ -73,7 +73,8 @@ def sphere(side: int) -> tuple[Points, NDArray[np.int64], Points]:
     """(points, triangles, chart) of the unit sphere: the faces of a cube, each of ``side``^2 quads."""
     a, b = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
     quad = np.stack([np.stack([a + i, b + j], axis=-1) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))], axis=2)
-    lattice, charts = [], []
+    lattice: list[NDArray[np.int64]] = []
+    charts: list[Points] = []
     for axis in range(3):
         for end in (0, side):
             corners = np.insert(quad.reshape(-1, 4, 2), axis, end, axis=2)
