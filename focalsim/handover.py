@@ -30,11 +30,12 @@ class Places:
 
     def __init__(self, context: BaseContext, count: int, config: RenderConfig) -> None:
         self._dims = (config.slices, config.height, config.width)
-        size = sum(_aligned(data_set.sample_bytes(self._dims)) for data_set in _MAPS)
-        self._memory = [context.RawArray(ctypes.c_ubyte, size) for _ in range(count)]
+        self._count, self._size = count, sum(_aligned(data_set.sample_bytes(self._dims)) for data_set in _MAPS)
+        # In one piece: a piece goes to /dev/shm where it fits there, which in a container may be small, else to a file.
+        self._memory = context.RawArray(ctypes.c_ubyte, count * self._size)
 
     def __len__(self) -> int:
-        return len(self._memory)
+        return self._count
 
     def put(self, place: int, sample: Sample) -> Sample:
         """Lay down the pixels of ``sample``; returns what is left of it, which is small."""
@@ -50,10 +51,10 @@ class Places:
         return replace(rest, **pixels)
 
     def _pixels(self, place: int) -> dict[str, NDArray[Any]]:
-        arrays, offset = {}, 0
+        arrays, offset = {}, place * self._size
         for data_set in _MAPS:
             shape = data_set.sample_shape(self._dims)
-            arrays[data_set.name] = np.ndarray(shape, data_set.dtype, memoryview(self._memory[place]), offset)
+            arrays[data_set.name] = np.ndarray(shape, data_set.dtype, memoryview(self._memory), offset)
             offset += _aligned(data_set.sample_bytes(self._dims))
         return arrays
 
