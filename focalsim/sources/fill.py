@@ -23,16 +23,10 @@ def fill_holes(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     """
     if valid.all():
         return depth_m
-    valid = np.ascontiguousarray(valid)
-    inverse = np.divide(1, depth_m, out=np.zeros(depth_m.shape, np.float32), where=valid)
-    along_x, length_x = _cross(inverse, valid)
-    turned = np.asarray(cv2.transpose(inverse), np.float32)
-    turned_valid = cv2.transpose(valid.view(np.uint8)).view(np.bool_)
-    along_y, length_y = (cv2.transpose(a) for a in _cross(turned, turned_valid))
-    filled = np.where(valid, inverse, np.where(length_x <= length_y, along_x, along_y))
+    depth_m, valid = np.ascontiguousarray(depth_m), np.ascontiguousarray(valid)
+    filled = _cross_holes(depth_m, valid)
     _fill_corners(filled, valid)
-    filled = np.where(valid, filled, cv2.medianBlur(filled, _MEDIAN_PX))
-    return np.where(valid, depth_m, 1 / filled)
+    return _filled_depth_m(depth_m, valid, np.asarray(cv2.medianBlur(filled, _MEDIAN_PX), np.float32))
 
 
 def _fill_corners(filled: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
@@ -57,29 +51,81 @@ def _nearest(known: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.i
     return np.asarray(np.where(nearer, there[before], there[after]), np.intp)
 
 
-@njit(cache=True, nogil=True)
-def _cross(inverse: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Filled 1/z along the rows, and the length of the hole there; infinite in rows without a valid pixel."""
-    height, n = inverse.shape
-    value, length = inverse.copy(), np.zeros((height, n), np.float32)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross_holes(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """1/z, each hole crossed along the axis on which it is shorter; 0 where no row and no column has a valid pixel."""
+    height, width = valid.shape
+    inverse = np.empty((height, width), np.float32)
+    length = np.empty((height, width), np.float32)  # of the hole along its row, in holes only
+    one = np.float32(1.0)
     for y in range(height):
         before = -1  # the last valid pixel
-        for after in range(n + 1):
-            if after < n and not valid[y, after]:
-                continue
-            for x in range(before + 1, after):
-                if before < 0 and after == n:
-                    length[y, x] = np.inf
-                    continue
-                first = inverse[y, before] if before >= 0 else inverse[y, after]
-                last = inverse[y, after] if after < n else inverse[y, before]
-                farther, nearer = min(first, last), max(first, last)
-                if nearer <= farther * _SURFACE_RATIO:
-                    value[y, x] = first + (last - first) * ((x - before) / (after - before))
-                else:
-                    value[y, x] = farther
-                # A hole with one end counts as long as one of which this pixel is the middle.
-                to_before = x - before if before >= 0 else after - x
-                length[y, x] = to_before + (after - x if after < n else to_before)
-            before = after
-    return value, length
+        for x in range(width):
+            if valid[y, x]:
+                inverse[y, x] = one / depth_m[y, x]
+                if before < x - 1:
+                    _cross_row(inverse[y], length[y], before, x)
+                before = x
+        if before < width - 1:
+            _cross_row(inverse[y], length[y], before, width)
+    before_in = np.full(width, -1)  # of every column
+    for y in range(height):
+        for x in range(width):
+            if valid[y, x]:
+                if before_in[x] < y - 1:
+                    _cross_column(inverse, length, x, before_in[x], y)
+                before_in[x] = y
+    for x in range(width):
+        if before_in[x] < height - 1:
+            _cross_column(inverse, length, x, before_in[x], height)
+    return inverse
+
+
+@njit(cache=True, nogil=True)
+def _cross_row(inverse: NDArray[np.float32], length: NDArray[np.float32], before: int, after: int) -> None:
+    """Fill the hole between two valid pixels of a row, of which one may lie outside."""
+    for x in range(before + 1, after):
+        length[x] = _length(x, before, after, len(inverse))
+        inverse[x] = _between(inverse, x, before, after)
+
+
+@njit(cache=True, nogil=True)
+def _cross_column(inverse: NDArray[np.float32], length: NDArray[np.float32], x: int, before: int, after: int) -> None:
+    """Fill the same of a column, where the hole is shorter than along its rows."""
+    for y in range(before + 1, after):
+        if length[y, x] > _length(y, before, after, len(inverse)):
+            inverse[y, x] = _between(inverse[:, x], y, before, after)
+
+
+@njit(cache=True, nogil=True)
+def _length(at: int, before: int, after: int, size: int) -> np.float32:
+    """A hole with one end counts as long as one of which this pixel is the middle; with none it is infinite."""
+    if before < 0 and after == size:
+        return np.float32(np.inf)
+    to_before = at - before if before >= 0 else after - at
+    return np.float32(to_before + (after - at if after < size else to_before))
+
+
+@njit(cache=True, nogil=True)
+def _between(inverse: NDArray[np.float32], at: int, before: int, after: int) -> float:
+    """1/z in a hole from that of its ends; 0 where it has none."""
+    if before < 0 and after == len(inverse):
+        return 0.0
+    first = inverse[before] if before >= 0 else inverse[after]
+    last = inverse[after] if after < len(inverse) else inverse[before]
+    farther, nearer = min(first, last), max(first, last)
+    if nearer <= farther * _SURFACE_RATIO:
+        return float(first + (last - first) * ((at - before) / (after - before)))
+    return float(farther)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _filled_depth_m(
+    depth_m: NDArray[np.float32], valid: NDArray[np.bool_], inverse: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Depth where it is valid, else 1 / ``inverse``."""
+    filled = np.empty(valid.shape, np.float32)
+    for y in range(valid.shape[0]):
+        for x in range(valid.shape[1]):
+            filled[y, x] = depth_m[y, x] if valid[y, x] else np.float32(1.0) / inverse[y, x]
+    return filled
