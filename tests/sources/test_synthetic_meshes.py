@@ -183,10 +183,10 @@ def test_meshes_are_watertight_under_a_fine_raster(seed: int) -> None:
     """Rays inside the silhouette all hit: the pixels that a mesh leaves out are not inside it."""
     rng = np.random.default_rng(seed)
     mesh = shapes.stone(rng)
-    solid = solid_of(mesh, (0.01, 0.0, 0.5), 0.2, random_rotation(rng))
+    solid = solid_of(mesh, (0.01, 0.0, 0.5), 0.15, random_rotation(rng))
     frame = cast([solid], meshes=[mesh], scale=4, shadows=0.0)
     hit = (frame.depth_m < 1.0).astype(np.uint8)
-    outside, count = hit.copy(), cv2.connectedComponents(1 - hit, connectivity=4)[0]
+    outside, count = hit.copy(), cv2.connectedComponents(1 - hit, connectivity=8)[0]
     cv2.floodFill(outside, None, (0, 0), 1)
     assert hit.sum() > 5000
     assert count == 2  # the mesh and one ground around it, without a hole

@@ -23,11 +23,20 @@ def desk(stage: Stage) -> None:
         things.standing_thing(stage, (u, v), up, log_uniform(stage.rng, 0.04, 0.3))
 
 
+def still_life(stage: Stage) -> None:
+    """A few things close together on a table, large enough to be told."""
+    up = backdrops.table(stage)
+    u0, v0 = (half * stage.rng.uniform(-0.4, 0.4) for half in (stage.view.half_u, stage.view.half_v))
+    for _ in range(int(stage.rng.integers(3, 10))):
+        u, v = stage.rng.normal([u0, v0], 0.45 * stage.view.half_u)
+        things.standing_thing(stage, (u, v), up, log_uniform(stage.rng, 0.12, 0.45))
+
+
 def room_corner(stage: Stage) -> None:
     """A corner of walls, with a few things in it."""
     backdrops.corner(stage)
-    for _ in range(int(stage.rng.integers(0, 10))):
-        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.05, 0.3))
+    for _ in range(int(stage.rng.integers(2, 14))):
+        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.07, 0.4))
 
 
 def slanted_sheet(stage: Stage) -> None:
@@ -38,10 +47,10 @@ def slanted_sheet(stage: Stage) -> None:
 def littered_sheet(stage: Stage) -> None:
     """A slanted sheet with small things that touch it."""
     backdrops.sheet(stage)
-    for _ in range(int(stage.rng.integers(5, 40))):
+    for _ in range(int(stage.rng.integers(8, 45))):
         u, v, _w = stage.spot()
         spot = (u, v, min(stage.wall_w(u, v) * 1.03, stage.view.w_near))
-        things.random_solid(stage, spot, log_uniform(stage.rng, 0.02, 0.15))
+        things.random_solid(stage, spot, log_uniform(stage.rng, 0.03, 0.22))
 
 
 def plants(stage: Stage) -> None:
@@ -55,8 +64,8 @@ def plants(stage: Stage) -> None:
 def wall_with_objects(stage: Stage) -> None:
     """Things at various depths before a wall."""
     backdrops.wall(stage)
-    for _ in range(int(stage.rng.integers(3, 20))):
-        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.06, 0.45))
+    for _ in range(int(stage.rng.integers(5, 24))):
+        things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.07, 0.5))
 
 
 def few_large(stage: Stage) -> None:
@@ -69,7 +78,7 @@ def few_large(stage: Stage) -> None:
 def nearly_flat(stage: Stage) -> None:
     """A wall of little relief that holds things almost as flat; anywhere in the range."""
     backdrops.wall(stage, 0.0, 1.0, tilt=0.08, relief=0.7)
-    for _ in range(int(stage.rng.choice([0, 0, 12]))):
+    for _ in range(int(stage.rng.choice([0, 12, 24]))):
         u, v, _w = stage.spot()
         spot = (u, v, min(stage.wall_w(u, v) * 1.01, stage.view.w_near))
         things.random_solid(stage, spot, log_uniform(stage.rng, 0.02, 0.1))
@@ -89,21 +98,22 @@ def thin_things(stage: Stage) -> None:
         things.wire(stage)
     for _ in range(int(stage.rng.integers(0, 3))):
         things.screen(stage, 0.3, 1.0)
-    for _ in range(int(stage.rng.integers(0, 6))):
+    for _ in range(int(stage.rng.integers(2, 9))):
         things.random_solid(stage, stage.spot(), log_uniform(stage.rng, 0.06, 0.3))
 
 
 RULES: dict[Callable[[Stage], None], float] = {
-    desk: 0.2,
+    desk: 0.16,
+    still_life: 0.14,
     room_corner: 0.09,
-    slanted_sheet: 0.09,
+    slanted_sheet: 0.04,
     littered_sheet: 0.1,
-    plants: 0.1,
+    plants: 0.08,
     wall_with_objects: 0.1,
     few_large: 0.1,
-    nearly_flat: 0.04,
-    crowd: 0.1,
-    thin_things: 0.08,
+    nearly_flat: 0.03,
+    crowd: 0.09,
+    thin_things: 0.07,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import floor
 
 from focalsim.sources.synthetic.kernel import kernel
+from focalsim.sources.synthetic.lattice import SEED_STEP, STEPS, between_corners
 
 MAX_OCTAVES = 8
 _LACUNARITY = 2.03
@@ -27,14 +28,7 @@ def value_noise(x: float, y: float, z: float, seed: int) -> float:
     tx = tx * tx * (3.0 - 2.0 * tx)
     ty = ty * ty * (3.0 - 2.0 * ty)
     tz = tz * tz * (3.0 - 2.0 * tz)
-    a0, a1 = hash01(ix, iy, iz, seed), hash01(ix + 1, iy, iz, seed)
-    b0, b1 = hash01(ix, iy + 1, iz, seed), hash01(ix + 1, iy + 1, iz, seed)
-    c0, c1 = hash01(ix, iy, iz + 1, seed), hash01(ix + 1, iy, iz + 1, seed)
-    d0, d1 = hash01(ix, iy + 1, iz + 1, seed), hash01(ix + 1, iy + 1, iz + 1, seed)
-    a, b = a0 + tx * (a1 - a0), b0 + tx * (b1 - b0)
-    c, d = c0 + tx * (c1 - c0), d0 + tx * (d1 - d0)
-    front, back = a + ty * (b - a), c + ty * (d - c)
-    return 2.0 * (front + tz * (back - front)) - 1.0
+    return between_corners(ix * STEPS[0] + iy * STEPS[1] + iz * STEPS[2] + seed * SEED_STEP, tx, ty, tz)
 
 
 @kernel

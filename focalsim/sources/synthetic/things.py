@@ -12,7 +12,7 @@ from focalsim.sources.synthetic.stage import Stage, Vector, log_uniform, random_
 
 _SHEETS = np.array([prim.RECTANGLE, prim.DISC, prim.LEAF, prim.RING, prim.GRID, prim.BARS, prim.RAGGED, prim.HOLES])
 
-_MESHES = 0.5  # share of meshes among solids
+_MESHES = 0.6  # share of meshes among solids
 
 
 def place(u: float, v: float, w: float) -> Vector:
