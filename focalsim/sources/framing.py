@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from math import atan, ceil, degrees
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.errors import FrameError
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FrameRequest
+from focalsim.sources.reduce import area_taps, average_area
 
 # The renderer resamples once, and sharper the larger its input is; beyond this the gain ends and the time
 # grows.
@@ -55,13 +55,10 @@ class Framing:
         """Mean over the area of each pixel: for linear light."""
         if self._whole_pixels:
             return np.ascontiguousarray(self._kept(linear))
-        rows, columns = self._parts()
         # The margins apart: the picture's pixels must not depend on what is around it.
-        strips = [
-            np.concatenate([_reduced(linear[r, c], (width, height)) for c, width in columns], axis=1)
-            for r, height in rows
-        ]
-        return np.concatenate(strips)
+        rows, columns = (area_taps(part, n) for part, n in zip(self._parts(), linear.shape, strict=False))
+        averaged = average_area(linear if linear.ndim == 3 else linear[..., None], rows, columns)
+        return averaged if linear.ndim == 3 else averaged[..., 0]
 
     def inside(self, framed: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """The picture alone, of what :meth:`pick` or :meth:`average` returned."""
@@ -148,10 +145,6 @@ def frame_window(scene: Scene, request: FrameRequest, *, match_fov: bool = False
 
 def _angle(width_over_focal: float) -> float:
     return 2 * degrees(atan(width_over_focal / 2))
-
-
-def _reduced(linear: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(linear, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _nearest(n_out: int, n_in: int) -> NDArray[np.intp]:
