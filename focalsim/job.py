@@ -180,7 +180,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         lateral_color=profile.effects.lateral_color,
         aperture=profile.effects.aperture,
         device=job.device,
-        encode=linear_to_srgb if _encodes(job, profile) else None,
+        encode=None if profile.effects else linear_to_srgb,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,
@@ -214,11 +214,6 @@ def _render(job: Job, index: int, frame: int) -> Sample:
     )
 
 
-def _encodes(job: Job, profile: PhoneProfile) -> bool:
-    """Whether slices are encoded to 8 bit as they are rendered: where the phone adds nothing, on the CPU."""
-    return not profile.effects and job.device is None
-
-
 def _develop(
     job: Job,
     index: int,
@@ -229,10 +224,10 @@ def _develop(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, float | None]]:
     """The phone's pictures of the slices (S, H, W, 3) and of the sharp frame, and the settings drawn for them.
 
-    Where :func:`_encodes` says so the slices are encoded already.
+    Of a phone that adds nothing the slices are encoded already.
     """
     if not profile.effects:
-        return stack if _encodes(job, profile) else linear_to_srgb(stack), linear_to_srgb(sharp), {}
+        return stack, linear_to_srgb(sharp), {}
     from focalsim.sensor import View, develop_sharp, develop_slice, draw_settings
 
     seed = job.config.seed
