@@ -33,9 +33,8 @@ def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
     The pixels come as stored, as those of depth maps do; ``oriented`` turns them as EXIF says.
     Raises FrameError for a file that is no image.
     """
-    flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = _decode(path, flags)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
+    flags = cv2.IMREAD_COLOR_RGB if oriented else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    return np.asarray(_decode(path, flags), np.uint8)
 
 
 def read_linear(path: Path, *, oriented: bool = False) -> NDArray[np.float32]:
