@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
+import deflate
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from focalsim.errors import FrameError
 
 UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
 _EXR_CHANNELS = ("R", "Y", "Z")
+_LARGEST_RATIO = 1032  # of what deflate can shrink
 
 
 def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
@@ -106,17 +108,33 @@ def _read_image(path: Path) -> NDArray[Any]:
 
 def _read_numpy(path: Path) -> NDArray[Any]:
     try:
+        data = path.read_bytes()
         # From memory, because np.load leaves the file open when it finds a damaged archive.
-        stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        stored = np.load(io.BytesIO(data), allow_pickle=False)
         if isinstance(stored, np.ndarray):
             return stored
         with stored:
             name = "depth" if "depth" in stored else stored.files[0] if len(stored.files) == 1 else None
             if name is None:
                 raise FrameError(f"{path}: expected an array 'depth' or a single one, got {stored.files}")
-            return np.asarray(stored[name])
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            return np.asarray(np.load(io.BytesIO(_member(stored.zip, data, f"{name}.npy")), allow_pickle=False))
+    except (ValueError, EOFError, KeyError, struct.error, zipfile.BadZipFile, deflate.DeflateError) as error:
         raise FrameError(f"{path}: not a NumPy file of plain numbers, or damaged: {error}") from None
+
+
+def _member(archive: zipfile.ZipFile, data: bytes, name: str) -> Any:
+    """The bytes of a file in the archive ``data``; libdeflate takes a third of the time of zlib."""
+    member = archive.getinfo(name)
+    if member.compress_type != zipfile.ZIP_DEFLATED:
+        return archive.read(member)
+    if member.file_size > _LARGEST_RATIO * (member.compress_size + 1):
+        raise zipfile.BadZipFile(f"{name!r} cannot be so large")  # the room for it is taken at once
+    name_length, extra_length = struct.unpack_from("<HH", data, member.header_offset + 26)  # of the local header
+    start = member.header_offset + 30 + name_length + extra_length
+    content = deflate.deflate_decompress(data[start : start + member.compress_size], member.file_size)
+    if len(content) != member.file_size or deflate.crc32(content) != member.CRC:
+        raise zipfile.BadZipFile(f"Bad CRC-32 for file {name!r}")
+    return content
 
 
 def _read_pfm(path: Path) -> NDArray[Any]:

@@ -122,6 +122,17 @@ def test_damaged_npz_is_refused(tmp_path: Path) -> None:
         read_depth(path, None)
 
 
+def test_npz_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    np.savez_compressed(path, depth=DEPTH_M)
+    raw = bytearray(path.read_bytes())
+    size = raw.index(b"PK\x01\x02") + 24  # of the member, in the central directory
+    raw[size : size + 4] = (2**32 - 2).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FrameError, match=r"d\.npz: .*damaged"):
+        read_depth(path, None)
+
+
 class Bomb:
     """Unpickling it raises: proof that nothing was unpickled."""
 
