@@ -33,9 +33,10 @@ from focalsim.render.resample import LOBES
 from focalsim.render.tensors import AxisMaps, cuda, plain
 from focalsim.render.tensors.cuda import scatter
 from focalsim.render.tensors.kernels import disc_kernels, level_of
-from focalsim.render.tensors.levels import Level
+from focalsim.render.tensors.levels import Level, make_levels
 
 SCENES, SLICES, HEIGHT, WIDTH = 8, 10, 224, 352
+LARGE_PX = 60.0  # a disc that needs two coarser levels
 BYTES_PER_S, MULTIPLY_ADDS_PER_S = 4.8e12, 33.5e12  # of an H200, as its maker says
 _TYPES = {torch.float32: "*fp32", torch.int32: "*i32", torch.int8: "*i8"}
 
@@ -76,7 +77,13 @@ def compile_all(compiler):
         rgb, q = torch.rand(SCENES, HEIGHT, WIDTH, 3), torch.rand(SCENES, HEIGHT, WIDTH)
         cuda.prepare(rgb, q, rgb, q)
         samples = cuda.prepare(rgb, q, None, None)
-        blurred = cuda.blur([Level(samples)], torch.rand(SCENES, SLICES), disc_kernels(q.device))
+        disc = disc_kernels(q.device)
+        blurred = cuda.blur([Level(samples)], torch.rand(SCENES, SLICES), disc)
+        levels = make_levels(samples, np.full(SCENES, LARGE_PX), cuda.merge)
+        cuda.blur(levels, torch.rand(SCENES, SLICES), disc)
+        for level in levels:
+            far = torch.full_like(scatter.squares(level.samples)[2][:, None].expand(-1, SLICES, -1, -1, -1).int(), 20)
+            cuda.levels.add_large(level, q, far, q, disc)
         for channels in (1, 3):
             slope, offset = np.full((SCENES, SLICES, channels), 1.01), np.zeros((SCENES, SLICES, channels))
             x, y = (AxisMaps(slope, offset, n, n).taps(q.device) for n in (WIDTH, HEIGHT))

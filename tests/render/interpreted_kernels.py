@@ -6,6 +6,7 @@ of every step as JSON.
 
 import json
 import os
+from itertools import pairwise
 
 os.environ["TRITON_INTERPRET"] = "1"
 
@@ -16,7 +17,7 @@ from focalsim.render import layers, tensors
 from focalsim.render.tensors import cuda, plain
 from focalsim.render.tensors.cuda import scatter
 from focalsim.render.tensors.kernels import disc_kernels
-from focalsim.render.tensors.levels import Level
+from focalsim.render.tensors.levels import Level, is_taken, make_levels
 from focalsim.render.tensors.samples import SampleTensors
 
 HEIGHT, WIDTH = 9, 13  # no whole squares or tiles
@@ -59,8 +60,9 @@ def compare():
     disc = disc_kernels(focus.device)
     want_blurred = plain.blur([Level(want)], focus, disc)
     tiling = scatter.Tiling(slices=2, rows=8, columns=16)
-    results["blur"] = psnr(cuda.blur([Level(got)], focus, disc, tiling), want_blurred)
+    results["blur"] = psnr(scatter.blur_at_once(got, focus, disc, tiling), want_blurred)
 
+    results |= compare_levels()
     rng = np.random.default_rng(1)
     for channels in (1, 3):
         slope, offset = 1 + 0.1 * rng.random((2, 3, channels)), rng.random((2, 3, channels)) - 0.5
@@ -69,6 +71,52 @@ def compare():
             for n_out, n_in in ((WIDTH - 3, WIDTH), (HEIGHT + 2, HEIGHT))
         )
         results[f"warp, {channels} channels"] = psnr(cuda.warp(want_blurred, x, y), plain.warp(want_blurred, x, y))
+    return results
+
+
+def compare_levels():
+    """A scene of three levels, with three surfaces within four pixels, so that samples larger than any kernel stay at
+    the finest, and one that is sharp.
+    """
+    generator = torch.Generator().manual_seed(2)
+    height, width = 7, 8
+    q = torch.full((2, 2, height, width), 3.0)
+    q[0, 0, 2:6, 2:] = 40.0
+    q[0, 0, 4, 2], q[0, 0, 5, 2] = 20.0, 3.0
+    kind = torch.ones(q.shape, dtype=torch.int8)
+    kind[:, 0, 4:6, 4:8] = scatter.PARTIAL.value
+    kind[:, 1] = torch.randint(3, kind[:, 1].shape, generator=generator)
+    share = torch.where(kind == scatter.PARTIAL.value, 0.3 + 0.5 * torch.rand(q.shape, generator=generator), 1.0)
+    coverage = torch.where(kind == 0, 0.0, share * (0.5 + 0.5 * torch.rand(q.shape, generator=generator)))
+    light = torch.rand(2, 2, 4, height, width, generator=generator)
+    light[:, :, 3] = 1.0
+    ratio = 0.2 * torch.randn(2, 2, 5, height, width, generator=generator)
+    samples = SampleTensors(light * coverage[:, :, None], q, ratio, kind, share)
+    focus = torch.tensor([[40.0, 21.5], [3.0, 3.5]])
+    expected, got = (make_levels(samples, np.array([37.0, 0.5]), steps.merge) for steps in (plain, cuda))
+    disc = disc_kernels(focus.device)
+    blur = (focus[:, :, None, None] - samples.disparity_px[:, 0, None]).abs()
+    taken = [is_taken(f, None, spans[0]) for f, spans in zip(focus, expected[0].coarser_span, strict=True)]
+    results = {
+        "levels": len(expected),
+        "larger than any kernel": int((torch.stack(taken) & (blur > 18.2) & (samples.kind[:, 0, None] != 0)).sum()),
+    }
+    results["kinds of levels that differ"] = 0
+    for n, ((finer, level), (want_finer, want)) in enumerate(zip(pairwise(got), pairwise(expected), strict=True)):
+        there, there_finer = (a.samples.kind[:, :, None] != 0 for a in (want, want_finer))
+        partial = want.samples.kind[:, :, None] == scatter.PARTIAL.value
+        everywhere = torch.ones_like(there)
+        results["kinds of levels that differ"] += int((level.samples.kind != want.samples.kind).sum())
+        for name, one, other, where in (
+            ("light", level.samples.light, want.samples.light, everywhere),
+            ("disparity", level.samples.disparity_px[:, :, None], want.samples.disparity_px[:, :, None], everywhere),
+            ("visibility", level.samples.ratio, want.samples.ratio, partial),
+            ("spans", level.span, want.span, there),
+            ("spans seen by the finer", finer.coarser_span, want_finer.coarser_span, there_finer),
+        ):
+            where = where & other.isfinite()
+            results[f"{name} of level {n + 1}"] = psnr(one[where.expand_as(one)], other[where.expand_as(one)])
+    results["blur of levels"] = psnr(cuda.blur(got, focus, disc), plain.blur(expected, focus, disc))
     return results
 
 

@@ -32,7 +32,10 @@ def test_interpreted_kernels_give_the_light_of_the_compiled_code():
     results = json.loads(done.stdout)
     assert results.pop("kinds") == [0, 1, 2]  # the scenes have samples seen by the whole lens, a part of it and none
     assert results.pop("kinds that differ") == 0
-    assert len(results) == 7
+    assert results.pop("levels") == 3
+    assert results.pop("larger than any kernel") > 0
+    assert results.pop("kinds of levels that differ") == 0
+    assert len(results) == 18
     for step, psnr in results.items():
         assert psnr > 120.0, step
 
@@ -44,6 +47,7 @@ def test_kernels_compile_for_a_gpu_that_is_not_here_and_fit_its_registers(tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     kernels = json.loads((tmp_path / "kernels.json").read_text())["kernels"]
     names = {row[0].split(" ")[0] for row in kernels}
-    assert names == {"unmix", "extreme_along", "fill", "see", "blur", "along_columns", "along_rows"}
+    levels = {"merge", "survey", "join", "add", "add_large", "finish"}
+    assert names == levels | {"unmix", "extreme_along", "fill", "see", "blur", "along_columns", "along_rows"}
     for name, threads, registers, *_ in kernels:
         assert 0 < threads * registers <= 65536, name  # of a multiprocessor

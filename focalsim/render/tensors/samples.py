@@ -46,7 +46,9 @@ class SampleTensors:
         """Samples of layers that the compiled code of the CPU found, and of which it finds what the lens sees."""
         fields = [_as_arrays(*samples) for layers in scenes for samples in seen_samples(layers)]
         tensors = (
-            torch.from_numpy(np.stack(arrays)).to(device).reshape(len(scenes), 2, *arrays[0].shape)
+            torch.from_numpy(np.ascontiguousarray(np.stack(arrays)))
+            .to(device)
+            .reshape(len(scenes), 2, *arrays[0].shape)
             for arrays in zip(*fields, strict=True)
         )
         return cls(*tensors)

@@ -17,16 +17,16 @@ import triton.language as tl
 from focalsim.render import kernels as tables
 from focalsim.render import scatter as compiled
 from focalsim.render import visibility
-from focalsim.render.tensors import plain
+from focalsim.render.samples import MERGE_PX
 from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
-from focalsim.render.tensors.kernels import Kernels, Polygon
-from focalsim.render.tensors.levels import Level
+from focalsim.render.tensors.kernels import Disc
 from focalsim.render.tensors.samples import SampleTensors
 
 LEVELS_PER_PX = tl.constexpr(float(tables.LEVELS_PER_PX))
 _COARSER = tables.COARSE_LEVELS_PER_PX / tables.LEVELS_PER_PX
 COARSER = tl.constexpr(_COARSER)
 FIRST_COARSE = tl.constexpr((tables.COARSE_FROM_PX * tables.LEVELS_PER_PX + 0.5) * (1 - _COARSER))
+WIDE = tl.constexpr(float(MERGE_PX * tables.LEVELS_PER_PX))
 ENOUGH = tl.constexpr(compiled.ENOUGH)
 PARTIAL = tl.constexpr(visibility.PARTIAL)
 _SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
@@ -52,17 +52,14 @@ class Tiling:
 DEFAULT = Tiling()
 
 
-def blur(
-    levels: list[Level], focus_disparity_px: torch.Tensor, kernels: Kernels, tiling: Tiling = DEFAULT
+def blur_at_once(
+    samples: SampleTensors, focus_disparity_px: torch.Tensor, disc: Disc, tiling: Tiling = DEFAULT
 ) -> torch.Tensor:
-    """Slices (B, S, 3, H, W) of all scenes, focused at g/s = ``focus_disparity_px`` (B, S)."""
-    if len(levels) > 1 or isinstance(kernels, Polygon):
-        return plain.blur(levels, focus_disparity_px, kernels)
-    samples = levels[0].samples
+    """Slices (B, S, 3, H, W) of all scenes, focused at g/s = ``focus_disparity_px`` (B, S); no blur is large."""
     scenes, slices = focus_disparity_px.shape
     height, width = samples.disparity_px.shape[-2:]
     lowest, highest, partial = squares(samples)
-    table, radii = kernels.quadrant, kernels.radii
+    table, radii = disc.quadrant, disc.radii
     blurred = focus_disparity_px.new_empty(scenes, slices, 3, height, width)
     tiles_x = blocks(width, tiling.columns)
     _blur[(tiles_x * blocks(height, tiling.rows), blocks(slices, tiling.slices), scenes)](
@@ -94,10 +91,24 @@ def squares(samples: SampleTensors) -> tuple[torch.Tensor, torch.Tensor, torch.T
 
 
 @triton.jit
-def _level_of(blur, top):
-    """kernels.level_of, rounded, of a blur in fine levels: from the first coarse one on the flatter line is lower."""
+def level_of(blur):
+    """kernels.level_of, to be cut to a whole one, of a blur in fine levels: beyond the first coarse one the flatter
+    line is lower.
+    """
     level = tl.abs(blur) + 0.5
-    return tl.minimum(tl.minimum(level, level * COARSER + FIRST_COARSE), top).to(tl.int32)
+    return tl.minimum(level, level * COARSER + FIRST_COARSE)
+
+
+@triton.jit
+def _clamped_level(blur, top):
+    return tl.minimum(level_of(blur), top).to(tl.int32)
+
+
+@triton.jit
+def shares(covered, behind):
+    """How much of the back fills what the front leaves uncovered, and what the sum is multiplied by."""
+    share = tl.where(behind > ENOUGH, tl.maximum(1 - covered, 0.0) / tl.maximum(behind, ENOUGH), 0.0)
+    return share, 1.0 / tl.maximum(covered + share * behind, ENOUGH)
 
 
 @triton.jit
@@ -113,16 +124,15 @@ def _blur(
     y, x = first_y + n // COLUMNS, first_x + n % COLUMNS
     s = tl.program_id(1) * SLICES + tl.arange(0, SLICES)
     f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1)) * LEVELS_PER_PX
-    red, green, blue, covered = _gather(
+    red, green, blue, covered = _gather_layer(
         light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2, f, first_y, first_x, y, x,
         height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
-    b_red, b_green, b_blue, behind = _gather(
+    b_red, b_green, b_blue, behind = _gather_layer(
         light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2 + 1, f, first_y, first_x, y, x,
         height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
-    share = tl.where(behind > ENOUGH, tl.maximum(1 - covered, 0.0) / tl.maximum(behind, ENOUGH), 0.0)
-    norm = 1.0 / tl.maximum(covered + share * behind, ENOUGH)
+    share, norm = shares(covered, behind)
     size = height * width
     inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
     # Clamped so that the compiler takes single pixels a thread, as it does where samples are read: were it to store
@@ -135,54 +145,92 @@ def _blur(
 
 
 @triton.jit
-def _gather(
+def _gather_layer(
     light, disparity, ratio, kind, lowest, highest, partial, table, radii, layer, f, first_y, first_x, y, x,
     height, width, squares_y, squares_x, top, side,
     SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage. ``f`` is in levels, as all blur here."""
     # How far do samples reach that reach this tile? Asked of the squares around.
-    ACROSS: tl.constexpr = COLUMNS // SQUARE_PX + 2 * AROUND
-    DOWN: tl.constexpr = ROWS // SQUARE_PX + 2 * AROUND
-    n = tl.arange(0, triton.next_power_of_2(DOWN * ACROSS))
-    row = first_y // SQUARE_PX - AROUND + n // ACROSS
-    column = first_x // SQUARE_PX - AROUND + n % ACROSS
-    there = (n < DOWN * ACROSS) & (row >= 0) & (row < squares_y) & (column >= 0) & (column < squares_x)
-    square = layer * squares_y * squares_x + row * squares_x + column
-    far_y = tl.maximum(row * SQUARE_PX - (first_y + ROWS - 1), first_y - (row * SQUARE_PX + SQUARE_PX - 1))
-    far_x = tl.maximum(column * SQUARE_PX - (first_x + COLUMNS - 1), first_x - (column * SQUARE_PX + SQUARE_PX - 1))
-    away = tl.maximum(tl.maximum(far_y, far_x), 0)
+    square, away, there = squares_around(first_y, first_x, squares_y, squares_x, ROWS, COLUMNS)
+    square += layer * squares_y * squares_x
     low = tl.load(lowest + square, mask=there, other=float("inf"))
     high = tl.load(highest + square, mask=there, other=float("-inf"))
     there = there & (low <= high)
     low, high = tl.where(there, low, 0.0), tl.where(there, high, 0.0)
     low, high = low[None, :] * LEVELS_PER_PX, high[None, :] * LEVELS_PER_PX
     largest = tl.maximum(tl.abs(f[:, None] - low), tl.abs(high - f[:, None]))
-    radius = tl.load(radii + _level_of(largest, top), mask=there[None, :], other=-1)
+    radius = tl.load(radii + _clamped_level(largest, top), mask=there[None, :], other=-1)
     reaching = there[None, :] & (radius >= away[None, :])
     reach = tl.max(tl.max(tl.where(reaching, radius, -1), 1), 0)
     near = tl.max(reaching.to(tl.int32), 0) > 0
     some_partial = tl.max(tl.where(near, tl.load(partial + square, mask=near, other=0).to(tl.int32), 0), 0) == PARTIAL
 
+    return gather(
+        light, disparity, ratio, kind, disparity, disparity, table, layer, f, y, x, reach, some_partial,
+        height, width, top, side, False, False, SLICES, ROWS * COLUMNS,
+    )  # fmt: skip
+
+
+@triton.jit
+def squares_around(first_y, first_x, squares_y, squares_x, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Squares around a tile, from which kernels may reach it: which, how far away they are, and whether there are."""
+    ACROSS: tl.constexpr = COLUMNS // SQUARE_PX + 2 * AROUND
+    DOWN: tl.constexpr = ROWS // SQUARE_PX + 2 * AROUND
+    n = tl.arange(0, triton.next_power_of_2(DOWN * ACROSS))
+    row = first_y // SQUARE_PX - AROUND + n // ACROSS
+    column = first_x // SQUARE_PX - AROUND + n % ACROSS
+    there = (n < DOWN * ACROSS) & (row >= 0) & (row < squares_y) & (column >= 0) & (column < squares_x)
+    far_y = tl.maximum(row * SQUARE_PX - (first_y + ROWS - 1), first_y - (row * SQUARE_PX + SQUARE_PX - 1))
+    far_x = tl.maximum(column * SQUARE_PX - (first_x + COLUMNS - 1), first_x - (column * SQUARE_PX + SQUARE_PX - 1))
+    return row * squares_x + column, tl.maximum(tl.maximum(far_y, far_x), 0), there
+
+
+@triton.jit
+def is_taken(span, coarser_span, j, size, f, OWN: tl.constexpr, ABOVE: tl.constexpr):
+    """levels.is_taken of samples j at blur in fine levels, f (SLICES, 1): of OWN wide blur, not taken from ABOVE."""
+    taken = tl.full((1, 1), 1, tl.int1)
+    if OWN:
+        low, high = tl.load(span + j)[None, :], tl.load(span + size + j)[None, :]
+        wide = tl.maximum(f - high * LEVELS_PER_PX, low * LEVELS_PER_PX - f)
+        taken = taken & (wide > WIDE / 2)
+    if ABOVE:
+        low, high = tl.load(coarser_span + j)[None, :], tl.load(coarser_span + size + j)[None, :]
+        wide = tl.maximum(f - high * LEVELS_PER_PX, low * LEVELS_PER_PX - f)
+        taken = taken & (wide <= WIDE)
+    return taken
+
+
+@triton.jit
+def gather(
+    light, disparity, ratio, kind, span, coarser_span, table, layer, f, y, x, reach, some_partial,
+    height, width, top, side, OWN: tl.constexpr, ABOVE: tl.constexpr, SLICES: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
+    """Sums (SLICES, PIXELS) of what the samples of ``layer`` within ``reach`` spread: red, green, blue, coverage."""
     size = height * width
     light += layer * 4 * size
     disparity += layer * size
     ratio += layer * 5 * size
     kind += layer * size
+    span += layer * 2 * size
+    coarser_span += layer * 2 * size
     plane = side * side * (top + 1)  # of the table, one basis function
-    red = tl.zeros((SLICES, ROWS * COLUMNS), tl.float32)
+    red = tl.zeros((SLICES, PIXELS), tl.float32)
     green, blue, covered = red, red, red
     for dy in range(-reach, reach + 1):
         line = tl.minimum(tl.maximum(y - dy, 0), height - 1) * width
         for dx in range(-reach, reach + 1):
             j = line + tl.minimum(tl.maximum(x - dx, 0), width - 1)
             c = f[:, None] - tl.load(disparity + j)[None, :] * LEVELS_PER_PX
-            tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _level_of(c, top)
+            tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _clamped_level(c, top)
             weight = tl.load(tap)
             if some_partial:
                 is_partial = tl.load(kind + j) == PARTIAL
                 if tl.max(is_partial.to(tl.int32), 0) > 0:
                     weight = _add_partial(weight, tap, plane, ratio + j, size, is_partial, c, dy, dx)
+            if OWN or ABOVE:
+                taken = is_taken(span, coarser_span, j, size, f[:, None], OWN, ABOVE) & (level_of(c) < top + 1)
+                weight = tl.where(taken, weight, 0.0)
             red += weight * tl.load(light + j)[None, :]
             green += weight * tl.load(light + size + j)[None, :]
             blue += weight * tl.load(light + 2 * size + j)[None, :]
