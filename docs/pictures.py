@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -17,7 +21,7 @@ from focalsim.sources import FrameRequest, open_source
 
 IMAGES = Path(__file__).resolve().parent / "images"
 COLUMNS, ROWS, SIZE = 6, 5, (240, 160)
-CHOSEN = 20  # of the thirty, whose stack is shown
+CHOSEN = 0  # of the thirty, whose stack is shown
 REQUEST = FrameRequest(*SIZE, near_m=0.1, far_m=1.0, focal_over_width=0.79)
 
 
@@ -25,6 +29,10 @@ def main() -> None:
     """The pictures, into docs/images."""
     scenes()
     stack()
+    if which("chromium") and which("chromedriver"):
+        page()
+    else:
+        print("no chromium and chromedriver: docs/images/page.jpg stays as it is")
 
 
 def stack() -> None:
@@ -43,6 +51,29 @@ def scenes() -> None:
         rows.append(np.hstack([_small(linear_to_srgb(scene.rgb_linear)) for scene in scenes]))
         rows.append(np.hstack([_inverse_depth(scene.depth_m) for scene in scenes]))
     cv2.imwrite(str(IMAGES / "scenes.jpg"), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 82])
+
+
+def page() -> None:
+    """The page of a bundle, focused by a click, as Chromium shows it."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = which("chromium")
+    for switch in ("--headless", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(switch)
+    with TemporaryDirectory() as folder:
+        for command in ("render --samples 6 --phone all --out made", "preview made --samples 3 --out page.html"):
+            subprocess.run([Path(sys.executable).parent / "focalsim", *command.split()], cwd=folder, check=True)
+        driver = webdriver.Chrome(options=options, service=Service(which("chromedriver")))
+        size = {"width": 1200, "height": 860, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        driver.get((Path(folder) / "page.html").as_uri())
+        slice_ = driver.find_element("id", "slice")
+        webdriver.ActionChains(driver).pause(1).move_to_element_with_offset(slice_, 60, 20).click().pause(1).perform()
+        pixels = cv2.imdecode(np.frombuffer(driver.get_screenshot_as_png(), np.uint8), cv2.IMREAD_COLOR)
+        driver.quit()
+    cv2.imwrite(str(IMAGES / "page.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Scenes that the program makes itself: exact depth, known hidden surfaces, without end.
 
-Composition rules (compose) put things and backdrops, made of primitives, on a stage; each surface gets a
-random material (patterns over noise, or a photo); the packed world is ray-cast (raycast) into a Scene.
+Composition rules (compose) put things and backdrops on a stage: primitives, and meshes drawn by seed (shapes). Each
+surface gets a random material (patterns over noise, or a photo); the packed world is ray-cast (raycast) into a Scene.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class SyntheticSource:
         """Make one scene, drawn from ``rng``, at twice the request's width and height.
 
         Depth (z of the pixel's central ray, all valid) lies within 0.9 near and 1.3 far; colour is
-        averaged over the pixel; hidden_* is the next object on the same ray, its depth NaN where the backdrop
-        is seen: nothing stands behind that.
+        averaged over the pixel; hidden_* is the next object on the same ray, or the next fold of a mesh that
+        faces the camera; its depth is NaN where the backdrop is seen: nothing stands behind that.
         """
         width, height = OVERSAMPLING * request.width, OVERSAMPLING * request.height
         view = View.of_request(request, width, height)

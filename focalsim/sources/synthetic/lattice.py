@@ -53,4 +53,4 @@ def _emit(_typing: Any, corner: Any, tx: Any, ty: Any, tz: Any) -> Any:
     return types.float64(types.int64, types.float64, types.float64, types.float64), codegen
 
 
-between_corners = intrinsic(_emit)
+between_corners: Any = intrinsic(_emit)

@@ -28,7 +28,8 @@ def value_noise(x: float, y: float, z: float, seed: int) -> float:
     tx = tx * tx * (3.0 - 2.0 * tx)
     ty = ty * ty * (3.0 - 2.0 * ty)
     tz = tz * tz * (3.0 - 2.0 * tz)
-    return between_corners(ix * STEPS[0] + iy * STEPS[1] + iz * STEPS[2] + seed * SEED_STEP, tx, ty, tz)
+    value: float = between_corners(ix * STEPS[0] + iy * STEPS[1] + iz * STEPS[2] + seed * SEED_STEP, tx, ty, tz)
+    return value
 
 
 @kernel

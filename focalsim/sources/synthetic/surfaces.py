@@ -80,7 +80,7 @@ def sphere(side: int) -> tuple[Points, NDArray[np.int64], Points]:
             corners = np.insert(quad.reshape(-1, 4, 2), axis, end, axis=2)
             # Seen from outside each face turns the same way.
             lattice.append(corners[:, ::-1] if (end == 0) != (axis == 1) else corners)
-            chart = quad.reshape(-1, 4, 2) * (0.5 * np.pi / side) + 3.0 * len(charts)
+            chart = np.asarray(quad.reshape(-1, 4, 2) * (0.5 * np.pi / side) + 3.0 * len(charts), np.float64)
             charts.append(chart[:, ::-1] if (end == 0) != (axis == 1) else chart)
     pick = np.array([[0, 1, 2], [0, 2, 3]])
     cells = np.concatenate(lattice)[:, pick].reshape(-1, 3)
