@@ -57,6 +57,7 @@ def _part_taps(n_in: int, n_out: int, taps: int) -> tuple[NDArray[np.intp], NDAr
 def average_area(light: NDArray[np.float32], rows: Taps, columns: Taps) -> NDArray[np.float32]:
     """``light`` (H, W, C) reduced to (len(rows.first), len(columns.first), C)."""
     height, width, channels = len(rows.first), len(columns.first), light.shape[2]
+    first, weights = columns.first, columns.weights
     taps = rows.weights.shape[1]
     averaged = np.zeros((height, width * channels), np.float32)
     lines = np.empty((taps, width * channels), np.float32)  # the last rows of the source, reduced along x
@@ -72,20 +73,23 @@ def average_area(light: NDArray[np.float32], rows: Taps, columns: Taps) -> NDArr
             if held[source % taps] != source:
                 held[source % taps] = source
                 if channels == 3:
-                    _reduce_colours(light[source], columns, line)
+                    _reduce_colours(light[source], first, weights, line)
                 else:
-                    _reduce(light[source], columns, line)
+                    _reduce(light[source], first, weights, line)
             for i in range(len(out)):
                 out[i] += weight * line[i]
     return averaged.reshape((height, width, channels))
 
 
 @njit(cache=True, nogil=True)
-def _reduce_colours(row: NDArray[np.float32], columns: Taps, line: NDArray[np.float32]) -> None:
-    for x in range(len(columns.first)):
+def _reduce_colours(
+    row: NDArray[np.float32], first: NDArray[np.intp], weights: NDArray[np.float32], line: NDArray[np.float32]
+) -> None:
+    for x in range(len(first)):
         red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        for t in range(columns.weights.shape[1]):
-            weight, source = columns.weights[x, t], columns.first[x] + t
+        start = first[x]
+        for t in range(weights.shape[1]):
+            weight, source = weights[x, t], start + t
             red += row[source, 0] * weight
             green += row[source, 1] * weight
             blue += row[source, 2] * weight
@@ -93,12 +97,14 @@ def _reduce_colours(row: NDArray[np.float32], columns: Taps, line: NDArray[np.fl
 
 
 @njit(cache=True, nogil=True)
-def _reduce(row: NDArray[np.float32], columns: Taps, line: NDArray[np.float32]) -> None:
+def _reduce(
+    row: NDArray[np.float32], first: NDArray[np.intp], weights: NDArray[np.float32], line: NDArray[np.float32]
+) -> None:
     """The same of any number of channels, which takes the compiler longer for each of three."""
     channels = row.shape[1]
-    for x in range(len(columns.first)):
+    for x in range(len(first)):
         for c in range(channels):
             total = np.float32(0.0)
-            for t in range(columns.weights.shape[1]):
-                total += row[columns.first[x] + t, c] * columns.weights[x, t]
+            for t in range(weights.shape[1]):
+                total += row[first[x] + t, c] * weights[x, t]
             line[channels * x + c] = total
