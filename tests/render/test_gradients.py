@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from focalsim import render_stack  # noqa: E402
-from focalsim.camera import blur_gain_px_m, sensor_distance_m  # noqa: E402
+from focalsim.camera import Aperture, blur_gain_px_m, sensor_distance_m  # noqa: E402
 
 LENS = {"focal_length_m": 4.4e-3, "f_number": 1.7, "sensor_width_m": 5.6e-3, "focus_distances_m": [1.0, 0.4, 0.2]}
 DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -48,7 +48,8 @@ def test_the_image_s_gradient_foretells_the_change(device, edge, tolerance):
 
 
 @DEVICES
-def test_the_depth_s_gradient_foretells_the_change(device):
+@pytest.mark.parametrize("aperture", [None, Aperture(blades=5)])
+def test_the_depth_s_gradient_foretells_the_change(device, aperture):
     """Kernels go by steps of 1/16 px. Between blurs that are whole steps apart differences are what a slope must be."""
     rgb = frame()[0].to(device)
     lens = {name: LENS[name] for name in ("focal_length_m", "f_number", "sensor_width_m")}
@@ -58,7 +59,8 @@ def test_the_depth_s_gradient_foretells_the_change(device):
     q = (gain + steps / 16).to(device)
 
     def total(q):
-        return render_stack(rgb, gain / q, **lens, focus_distances_m=focus).square().sum()  # sharp slices have more
+        stack = render_stack(rgb, gain / q, **lens, focus_distances_m=focus, aperture=aperture)
+        return stack.square().sum()  # sharp slices have more
 
     leaf = q.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(total(leaf), leaf)
