@@ -6,6 +6,7 @@ Several parts of an axis, each with a scale of its own, are reduced in one pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ def area_taps(parts: Sequence[tuple[slice, int]], n_in: int) -> Taps:
     return Taps(inside, np.where((columns >= 0) & (columns < longest), moved, np.float32(0)))
 
 
+@lru_cache(maxsize=64)  # the frames of a source are mostly of one size
 def _part_taps(n_in: int, n_out: int, taps: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     scale = 1.0 / (n_out / n_in)
     left = np.arange(n_out) * scale
