@@ -75,14 +75,15 @@ def compare():
 
 
 def compare_levels():
-    """A scene of three levels, with three surfaces within four pixels, so that samples larger than any kernel stay at
-    the finest, and one that is sharp.
+    """A scene of two levels, with three surfaces within four pixels, so that a sample larger than any kernel stays at
+    the finest, and one of three levels.
     """
     generator = torch.Generator().manual_seed(2)
     height, width = 7, 8
     q = torch.full((2, 2, height, width), 3.0)
-    q[0, 0, 2:6, 2:] = 40.0
-    q[0, 0, 4, 2], q[0, 0, 5, 2] = 20.0, 3.0
+    q[0, 0, 2:6, 2:] = 21.5
+    q[0, 0, 4, 2], q[0, 0, 5, 2] = 12.0, 3.0
+    q[1, 0, :5, :5] = 40.0
     kind = torch.ones(q.shape, dtype=torch.int8)
     kind[:, 0, 4:6, 4:8] = scatter.PARTIAL.value
     kind[:, 1] = torch.randint(3, kind[:, 1].shape, generator=generator)
@@ -92,8 +93,8 @@ def compare_levels():
     light[:, :, 3] = 1.0
     ratio = 0.2 * torch.randn(2, 2, 5, height, width, generator=generator)
     samples = SampleTensors(light * coverage[:, :, None], q, ratio, kind, share)
-    focus = torch.tensor([[40.0, 21.5], [3.0, 3.5]])
-    expected, got = (make_levels(samples, np.array([37.0, 0.5]), steps.merge) for steps in (plain, cuda))
+    focus = torch.tensor([[3.0, 21.5], [40.0, 6.0]])
+    expected, got = (make_levels(samples, np.array([18.5, 37.0]), steps.merge) for steps in (plain, cuda))
     disc = disc_kernels(focus.device)
     blur = (focus[:, :, None, None] - samples.disparity_px[:, 0, None]).abs()
     taken = [is_taken(f, None, spans[0]) for f, spans in zip(focus, expected[0].coarser_span, strict=True)]
