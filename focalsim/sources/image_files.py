@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import deflate
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from focalsim.color import srgb_to_linear
@@ -74,11 +75,20 @@ def read_depth(path: Path, depth_scale: float | None) -> NDArray[np.float32]:
     precision = np.float32 if exact or depth_scale == 1.0 else np.float64
     with np.errstate(over="ignore"):
         depth_m: NDArray[np.float32] = np.divide(stored, depth_scale, dtype=precision).astype(np.float32, copy=False)
-    known = (depth_m > 0) & (depth_m < np.inf)
-    np.copyto(depth_m, np.nan, where=~known)
-    if not known.any():
+    if not _forget_unknown(depth_m.ravel(order="K")):  # in place: what was just divided is contiguous
         raise FrameError(f"{path}: no pixel has a depth: all are 0, negative or not finite", "no valid depth")
     return depth_m
+
+
+@njit(cache=True, nogil=True)
+def _forget_unknown(depth_m: NDArray[np.float32]) -> int:
+    """Put NaN where ``depth_m`` (n,) is no depth; returns how many are left. Without branches, whatever the pattern."""
+    known = 0
+    for i in range(depth_m.size):
+        is_depth = (depth_m[i] > 0) & (depth_m[i] < np.inf)
+        known += is_depth
+        depth_m[i] = depth_m[i] if is_depth else np.float32(np.nan)
+    return known
 
 
 def read_stored(path: Path) -> NDArray[Any]:

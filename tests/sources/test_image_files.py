@@ -75,6 +75,14 @@ def test_what_is_no_depth_becomes_nan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_depth(tmp_path / "d.npy", None), [[np.nan] * 6 + [2.0]])
 
 
+@pytest.mark.parametrize("turned", [np.asfortranarray, np.flipud, lambda depth: depth.T])
+def test_what_is_no_depth_becomes_nan_in_any_layout(tmp_path: Path, turned: Callable[..., np.ndarray]) -> None:
+    depth = np.where(np.arange(48).reshape(6, 8) % 5, 1.5, -1.0).astype(np.float32)
+    np.save(tmp_path / "d.npy", turned(depth))
+    expected = np.where(turned(depth) > 0, turned(depth), np.nan)
+    np.testing.assert_array_equal(read_depth(tmp_path / "d.npy", None), expected)
+
+
 @pytest.mark.parametrize("value", [0, np.nan, -1, np.inf])
 def test_no_pixel_with_depth_is_refused(tmp_path: Path, value: float) -> None:
     np.save(tmp_path / "d.npy", np.full((4, 4), value, np.float32))
