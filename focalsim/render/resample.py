@@ -130,6 +130,21 @@ def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
 
 
+def to_planar(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The frame ``rgb`` (H, W, 3) as :func:`planar`."""
+    image = planar(rgb.shape[:2])
+    _part_channels(rgb, image)
+    return image
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _part_channels(rgb, image):
+    for y in prange(len(rgb)):
+        for x in range(rgb.shape[1]):
+            for c in range(3):
+                image[y, c, x] = rgb[y, x, c]
+
+
 def resample(
     image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32], top: int = 0, first: int = 0
 ) -> None:

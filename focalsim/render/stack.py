@@ -13,7 +13,7 @@ from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
 from focalsim.render.bands import Encode, Frame, render_bands
 from focalsim.render.check import Window, check_optics, check_size, check_window
-from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, planar, resample, source_scale
+from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, resample, source_scale, to_planar
 
 
 def render_stack(
@@ -152,12 +152,11 @@ def warp_frame(
     x, y = _window_map(depth_m.shape, window, output_size, magnification, principal_point_px)
     columns, inside_x = x.nearest()
     rows, inside_y = y.nearest()
-    pick = np.ix_(rows, columns)
     sharp = np.empty((output_size[1], output_size[0], 3), np.float32)
-    image = planar(depth_m.shape)
-    image[..., : depth_m.shape[1]] = rgb_linear.transpose(0, 2, 1)
-    resample(image, x, y, sharp)
-    return sharp, depth_m[pick], valid[pick] & inside_y[:, None] & inside_x[None, :]
+    resample(to_planar(rgb_linear), x, y, sharp)
+    # Row by row is far faster than by pairs of indices.
+    known = np.take(valid[rows], columns, axis=1) & inside_y[:, None] & inside_x[None, :]
+    return sharp, np.take(depth_m[rows], columns, axis=1), known
 
 
 def _window_map(
