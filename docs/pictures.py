@@ -1,7 +1,12 @@
-"""The pictures of made scenes in the documents: python docs/pictures.py"""
+"""The pictures of made scenes in the documents: python docs/pictures.py [CHECKPOINT]
+
+CHECKPOINT is a network that benchmarks/learn.py left in --work (dff-wild/model.pt); without one depth.png stays as it
+is.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +34,8 @@ def main() -> None:
     """The pictures, into docs/images."""
     scenes()
     stack()
+    for checkpoint in sys.argv[1:]:
+        depth(Path(checkpoint).resolve())
     if which("chromium") and which("chromedriver"):
         page()
     else:
@@ -53,6 +60,14 @@ def scenes() -> None:
     cv2.imwrite(str(IMAGES / "scenes.jpg"), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
+def depth(checkpoint: Path) -> None:
+    """The median of 24 unseen scenes, as a network finds its depth."""
+    with TemporaryDirectory() as folder:
+        _run("focalsim render --samples 24 --slices 6 --seed 100 --out unseen", folder)
+        _run(f"dffnet eval {checkpoint} unseen --out eval", folder)
+        shutil.copyfile(Path(folder) / "eval/median.png", IMAGES / "depth.png")
+
+
 def page() -> None:
     """The page of a bundle, focused by a click, as Chromium shows it."""
     from selenium import webdriver
@@ -64,7 +79,7 @@ def page() -> None:
         options.add_argument(switch)
     with TemporaryDirectory() as folder:
         for command in ("render --samples 6 --phone all --out made", "preview made --samples 3 --out page.html"):
-            subprocess.run([Path(sys.executable).parent / "focalsim", *command.split()], cwd=folder, check=True)
+            _run(f"focalsim {command}", folder)
         driver = webdriver.Chrome(options=options, service=Service(which("chromedriver")))
         size = {"width": 1200, "height": 860, "deviceScaleFactor": 1, "mobile": False}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -74,6 +89,11 @@ def page() -> None:
         pixels = cv2.imdecode(np.frombuffer(driver.get_screenshot_as_png(), np.uint8), cv2.IMREAD_COLOR)
         driver.quit()
     cv2.imwrite(str(IMAGES / "page.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def _run(command: str, folder: str) -> None:
+    program, *arguments = command.split()
+    subprocess.run([Path(sys.executable).parent / program, *arguments], cwd=folder, check=True)
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:
