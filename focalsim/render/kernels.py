@@ -15,7 +15,7 @@ b_0 = 1 integrates to one, all others to zero, so a_0 is the share of the lens t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,18 +96,26 @@ def diameter_of(level: int) -> float:
 
 @lru_cache(maxsize=8)
 def _kernel_table(levels: int) -> KernelTable:
-    kernels = [np.zeros((BASIS_SIZE, 1, 1))]
-    kernels[0][0] = 1.0
-    for level in range(1, levels):
-        kernel = basis_kernels(diameter_of(level))
-        # Cut the empty rim; what it held goes back in proportion, so that every kernel sums to exactly one.
-        needed = np.abs(kernel).max(axis=0) >= _RIM_FLOOR * np.abs(kernel).max()
-        middle = len(needed) // 2
-        r = max(middle - int(needed.any(axis=0).argmax()), len(kernels[-1][0]) // 2)
-        cut = kernel[:, middle - r : middle + r + 1, middle - r : middle + r + 1]
-        kernels.append(cut / cut[0].sum())
+    kernels = [_cut_kernels(level) for level in range(levels)]
     radius = np.array([kernel.shape[1] // 2 for kernel in kernels], np.int64)
     return KernelTable(radius, _lower_rows(kernels, NARROW_PX), _lower_rows(kernels, WIDE_PX))
+
+
+@cache  # a larger table begins with the smaller ones
+def _cut_kernels(level: int) -> NDArray[np.float64]:
+    """The six kernels of a level without their empty rim; ask for the lower levels first.
+
+    What the rim held goes back in proportion, so that every kernel sums to exactly one.
+    """
+    if level == 0:
+        return np.eye(BASIS_SIZE, 1)[..., None]
+    kernel = basis_kernels(diameter_of(level))
+    needed = np.abs(kernel).max(axis=0) >= _RIM_FLOOR * np.abs(kernel).max()
+    middle = len(needed) // 2
+    r = max(middle - int(needed.any(axis=0).argmax()), len(_cut_kernels(level - 1)[0]) // 2)
+    cut = kernel[:, middle - r : middle + r + 1, middle - r : middle + r + 1]
+    whole: NDArray[np.float64] = cut / cut[0].sum()
+    return whole
 
 
 def _lower_rows(kernels: list[NDArray[np.float64]], reach: int) -> NDArray[np.float32]:
