@@ -16,9 +16,8 @@ def nearest_valid(depth_m: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     scene, y, x = (~valid).nonzero(as_tuple=True)
     best = torch.full_like(x, 2**62)
     found = torch.zeros_like(x)  # pixels of a scene
-    within = (
-        0  # columns either side; how many are looked through at once doubles, since every stop waits for the device
-    )
+    # Columns either side; how many are looked through at once doubles, since every stop waits for the device.
+    within = 0
     while len(x) and within < width and within * within <= int(best.max()):
         for away in range(within, min(2 * within + 1, width)):
             # Columns come nearer first: one farther left wins over all before it, one farther right does not.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from focalsim.sources.synthetic.kernel import kernel
 from focalsim.sources.synthetic.meshes import MeshTable
-from focalsim.sources.synthetic.primitives import FACES, Shading
+from focalsim.sources.synthetic.primitives import FACES, Shading, camera_normal, local_point
 from focalsim.sources.synthetic.rays import Hits, Rays
 
 # Two hits of one mesh nearer to each other than this share of the depth are one, on an edge of two triangles.
@@ -167,10 +167,8 @@ def mesh_blocks(
 @kernel
 def mesh_frame(solid: Any, triangle: Any, u: float, v: float, z: float) -> Shading:
     """As surface_frame, of a hit on a triangle; the normal is that of the smooth surface."""
-    m, o, size = solid.to_local, solid.origin, solid.size_m
-    x = o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2])
-    y = o[1] + z * (m[1, 0] * u + m[1, 1] * v + m[1, 2])
-    h = o[2] + z * (m[2, 0] * u + m[2, 1] * v + m[2, 2])
+    size = solid.size_m
+    x, y, h = local_point(solid, u, v, z)
     c, n, chart = triangle.corners, triangle.normals, triangle.chart
     ex, ey, ez = c[1, 0] - c[0, 0], c[1, 1] - c[0, 1], c[1, 2] - c[0, 2]
     fx, fy, fz = c[2, 0] - c[0, 0], c[2, 1] - c[0, 1], c[2, 2] - c[0, 2]
@@ -186,9 +184,7 @@ def mesh_frame(solid: Any, triangle: Any, u: float, v: float, z: float) -> Shadi
     nx = a * n[0, 0] + b * n[1, 0] + g * n[2, 0]
     ny = a * n[0, 1] + b * n[1, 1] + g * n[2, 1]
     nz = a * n[0, 2] + b * n[1, 2] + g * n[2, 2]
-    wx = m[0, 0] * nx + m[1, 0] * ny + m[2, 0] * nz
-    wy = m[0, 1] * nx + m[1, 1] * ny + m[2, 1] * nz
-    wz = m[0, 2] * nx + m[1, 2] * ny + m[2, 2] * nz
+    wx, wy, wz = camera_normal(solid, nx, ny, nz)
     norm = sqrt(wx * wx + wy * wy + wz * wz) + 1e-30
     scale = solid.shape[0]
     return x * size[0], y * size[1], h * size[2], s * scale, t * scale, wx / norm, wy / norm, wz / norm

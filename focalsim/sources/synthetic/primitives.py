@@ -220,12 +220,32 @@ def _sheet_hit(
 
 
 @kernel
+def local_point(solid: Any, u: float, v: float, z: float) -> tuple[float, float, float]:
+    """The point at depth z on the ray (u, v, 1), in the solid's frame."""
+    m, o = solid.to_local, solid.origin
+    return (
+        o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2]),
+        o[1] + z * (m[1, 0] * u + m[1, 1] * v + m[1, 2]),
+        o[2] + z * (m[2, 0] * u + m[2, 1] * v + m[2, 2]),
+    )
+
+
+@kernel
+def camera_normal(solid: Any, nx: float, ny: float, nz: float) -> tuple[float, float, float]:
+    """A normal in the solid's frame as one in the camera's, of any length."""
+    m = solid.to_local
+    return (
+        m[0, 0] * nx + m[1, 0] * ny + m[2, 0] * nz,
+        m[0, 1] * nx + m[1, 1] * ny + m[2, 1] * nz,
+        m[0, 2] * nx + m[1, 2] * ny + m[2, 2] * nz,
+    )
+
+
+@kernel
 def surface_frame(solid: Any, u: float, v: float, z: float, face: int) -> Shading:
     """Of a hit: local metres (x, y, z), surface chart (s, t) in metres, unit normal to the camera."""
-    m, o, size = solid.to_local, solid.origin, solid.size_m
-    x = o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2])
-    y = o[1] + z * (m[1, 0] * u + m[1, 1] * v + m[1, 2])
-    h = o[2] + z * (m[2, 0] * u + m[2, 1] * v + m[2, 2])
+    size = solid.size_m
+    x, y, h = local_point(solid, u, v, z)
     s, t = x * size[0], y * size[1]
     nx, ny, nz = x, y, h
     if solid.kind == BOX:
@@ -243,9 +263,7 @@ def surface_frame(solid: Any, u: float, v: float, z: float, face: int) -> Shadin
             nz = -taper * (1.0 + taper * h) / ((1.0 + abs(taper)) * (1.0 + abs(taper)))
     else:
         nx, ny, nz = 0.0, 0.0, 1.0
-    wx = m[0, 0] * nx + m[1, 0] * ny + m[2, 0] * nz
-    wy = m[0, 1] * nx + m[1, 1] * ny + m[2, 1] * nz
-    wz = m[0, 2] * nx + m[1, 2] * ny + m[2, 2] * nz
+    wx, wy, wz = camera_normal(solid, nx, ny, nz)
     norm = sqrt(wx * wx + wy * wy + wz * wz)
     if wx * u + wy * v + wz > 0.0:
         norm = -norm
