@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from focalsim.camera.effects import Aperture, LateralColor
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
+from focalsim.pick import pick
 from focalsim.render.bands import Encode, Frame, render_bands
 from focalsim.render.check import Window, check_optics, check_size, check_window
 from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, resample, source_scale, to_planar
@@ -154,9 +155,8 @@ def warp_frame(
     rows, inside_y = y.nearest()
     sharp = np.empty((output_size[1], output_size[0], 3), np.float32)
     resample(to_planar(rgb_linear), x, y, sharp)
-    # Row by row is far faster than by pairs of indices.
-    known = np.take(valid[rows], columns, axis=1) & inside_y[:, None] & inside_x[None, :]
-    return sharp, np.take(depth_m[rows], columns, axis=1), known
+    known = pick(valid, rows, columns) & inside_y[:, None] & inside_x[None, :]
+    return sharp, pick(depth_m, rows, columns), known
 
 
 def _window_map(

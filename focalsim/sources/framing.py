@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.errors import FrameError
+from focalsim.pick import pick
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FrameRequest
 from focalsim.sources.reduce import area_taps, average_area
@@ -47,8 +48,7 @@ class Framing:
             np.concatenate([part.start + _nearest(n, part.stop - part.start) for part, n in parts])
             for parts in self._parts()
         )
-        # Row by row is far faster than by pairs of indices.
-        picked: NDArray[_Scalar] = np.take(image[rows], columns, axis=1)
+        picked: NDArray[_Scalar] = pick(image, rows, columns)
         return picked
 
     def average(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,7 +57,8 @@ class Framing:
             return np.ascontiguousarray(self._kept(linear))
         # The margins apart: the picture's pixels must not depend on what is around it.
         rows, columns = (area_taps(part, n) for part, n in zip(self._parts(), linear.shape, strict=False))
-        averaged = average_area(linear if linear.ndim == 3 else linear[..., None], rows, columns)
+        light = np.ascontiguousarray(linear)
+        averaged = average_area(light if light.ndim == 3 else light[..., None], rows, columns)
         return averaged if linear.ndim == 3 else averaged[..., 0]
 
     def inside(self, framed: NDArray[_Scalar]) -> NDArray[_Scalar]:

@@ -28,6 +28,9 @@ from focalsim.errors import FrameError
 UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
 _EXR_CHANNELS = ("R", "Y", "Z")
 _LARGEST_RATIO = 1032  # of what deflate can shrink
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_PNG_HEADER = struct.Struct(">16sIIBB")  # the signature, width, height, bits of a channel, kind of colour
+_PNG_COLOUR, _PNG_DEPTH = (8, 2), (16, 0)  # RGB, grey
 
 
 def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
@@ -37,7 +40,7 @@ def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
     Raises FrameError for a file that is no image.
     """
     flags = cv2.IMREAD_COLOR_RGB if oriented else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    return np.asarray(_decode(path, flags), np.uint8)
+    return np.asarray(_decode(path, flags, None if oriented else _PNG_COLOUR), np.uint8)
 
 
 def read_linear(path: Path, *, oriented: bool = False) -> NDArray[np.float32]:
@@ -101,10 +104,13 @@ def read_stored(path: Path) -> NDArray[Any]:
         raise FrameError(f"{path}: cannot be read: {error}") from None
 
 
-def _decode(path: Path, flags: int) -> NDArray[Any]:
+def _decode(path: Path, flags: int, png: tuple[int, int] | None = None) -> NDArray[Any]:
+    """What OpenCV reads with ``flags``; a PNG of the kind ``png`` is the same pixels in half the time."""
     try:
-        raw = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(raw, flags) if raw.size else None
+        raw = path.read_bytes()
+        image = _decode_png(raw, png) if png else None
+        if image is None and raw:
+            image = cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
     except (OSError, cv2.error) as error:
         raise FrameError(f"{path}: cannot be read: {error}") from None
     if image is None:
@@ -112,8 +118,27 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
     return np.asarray(image)
 
 
+def _decode_png(raw: bytes, kind: tuple[int, int]) -> NDArray[Any] | None:
+    """Pixels of a whole PNG of this kind; None for anything else, of which OpenCV may still make something."""
+    from kornia_rs import io as rust
+
+    if len(raw) < _PNG_HEADER.size:
+        return None
+    signature, width, height, *depth_and_kind = _PNG_HEADER.unpack_from(raw)
+    stored_bytes = width * height * (3 if kind == _PNG_COLOUR else 2)
+    # The room for what the header claims is taken at once.
+    if signature != _PNG_SIGNATURE or tuple(depth_and_kind) != kind or stored_bytes > _LARGEST_RATIO * len(raw):
+        return None
+    try:
+        if kind == _PNG_COLOUR:
+            return np.asarray(rust.decode_image_png_u8(raw, (height, width), "rgb"))
+        return np.asarray(rust.decode_image_png_u16(raw, (height, width), "mono"))[..., 0]
+    except Exception:  # the library has no class of its own for damaged files
+        return None
+
+
 def _read_image(path: Path) -> NDArray[Any]:
-    return _decode(path, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    return _decode(path, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION, _PNG_DEPTH)
 
 
 def _read_numpy(path: Path) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,3 +210,55 @@ def test_damaged_colour_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.jpg").write_text("just a text")
     with pytest.raises(FrameError, match=r"c\.jpg: not an image file, or damaged"):
         read_colour(tmp_path / "c.jpg")
+
+
+def png(path: Path, pixels: np.ndarray, kind: int, *, interlaced: bool = False, extra: bytes = b"") -> Path:
+    """A PNG as its specification has it, every row of another filter where it is not interlaced."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = pixels.shape[:2]
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    stored = b""
+    for left, top, right, down in passes if interlaced else [(0, 0, 1, 1)]:
+        for row in pixels[top::down, left::right]:
+            if row.size:
+                line = np.frombuffer(row.astype(row.dtype.newbyteorder(">")).tobytes(), np.uint8)
+                step = pixels.dtype.itemsize * (3 if pixels.ndim == 3 else 1)
+                left_of = np.concatenate([np.zeros(step, np.uint8), line[:-step]])
+                stored += b"\1" + (line - left_of).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, kind, 0, 0, interlaced)
+    chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(stored)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    return path
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_png_pixels_are_those_written(tmp_path: Path, interlaced: bool) -> None:
+    rng = np.random.default_rng(0)
+    colours, depths = rng.integers(0, 256, (13, 21, 3), np.uint8), rng.integers(1, 65536, (13, 21), np.uint16)
+    gamma = struct.pack(">I4sI", 4, b"gAMA", 100000)
+    gamma += struct.pack(">I", zlib.crc32(gamma[4:]))  # which must not change the codes
+    assert np.array_equal(read_colour(png(tmp_path / "c.png", colours, 2, interlaced=interlaced, extra=gamma)), colours)
+    stored = read_depth(png(tmp_path / "d.png", depths, 0, interlaced=interlaced), 1.0)
+    assert np.array_equal(stored, depths.astype(np.float32))
+
+
+def test_every_kind_of_png_is_read_as_opencv_reads_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for dtype in (np.uint8, np.uint16):
+        for channels in (1, 3, 4):
+            pixels = rng.integers(1, np.iinfo(dtype).max, (9, 14, channels)).astype(dtype)
+            assert cv2.imwrite(str(tmp_path / "i.png"), pixels)
+            expected = cv2.imread(str(tmp_path / "i.png"), cv2.IMREAD_COLOR)[..., ::-1]
+            assert np.array_equal(read_colour(tmp_path / "i.png"), expected)
+
+
+def test_png_that_claims_to_be_huge_takes_no_memory(tmp_path: Path) -> None:
+    path = png(tmp_path / "d.png", UNITS, 0)
+    whole = path.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 2_000_000, 2_000_000) + whole[24:29]
+    path.write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+    with pytest.raises(FrameError, match=r"d\.png"):
+        read_depth(path, None)

@@ -24,10 +24,12 @@ def reduced(image, width, height):
     ("size", "smaller"),
     [((720, 1131), (448, 704)), ((97, 131), (31, 130)), ((50, 51), (49, 20)), ((7, 5), (1, 2)), ((3, 3), (2, 1))],
 )
-def test_it_is_that_of_opencv_bit_for_bit(size, smaller, channels):
+def test_it_is_that_of_opencv(size, smaller, channels):
     image = light(*size, channels)
     theirs = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(reduced(image, smaller[1], smaller[0]), theirs.reshape(*smaller, channels))
+    np.testing.assert_allclose(
+        reduced(image, smaller[1], smaller[0]), theirs.reshape(*smaller, channels), rtol=1e-6, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
