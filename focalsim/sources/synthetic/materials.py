@@ -135,10 +135,8 @@ def _draw_ramp(rng: np.random.Generator, palette: Palette, contrast: float) -> N
 
 
 @kernel
-def albedo(
-    material: Any, x: float, y: float, z: float, s: float, t: float, footprint_m: float
-) -> tuple[float, float, float, float]:
-    """Linear RGB (and emitted light, added to it by the caller) of a material.
+def albedo(material: Any, x: Any, y: Any, z: Any, s: Any, t: Any, footprint_m: Any) -> tuple[Any, Any, Any, Any]:
+    """Linear RGB (and emitted light, added to it by the caller) of a material, of lanes.
 
     (x, y, z) metres in the object's frame, (s, t) metres on its surface, ``footprint_m`` the pixel's width.
     Returns (r, g, b, emitted).
@@ -161,11 +159,16 @@ def albedo(
             material.seed,
         )
     position = 3.0 * min(max(tone, 0.0), 1.0)
-    k = min(int(position), 2)
-    f = position - k
-    ramp = material.ramp
+    low, middle, high = min(position, 1.0), min(max(position - 1.0, 0.0), 1.0), max(position - 2.0, 0.0)
     shade = max(1.0 + material.stain * coarse + material.grain * fine, 0.05)
-    r = shade * (ramp[k, 0] + f * (ramp[k + 1, 0] - ramp[k, 0]))
-    g = shade * (ramp[k, 1] + f * (ramp[k + 1, 1] - ramp[k, 1]))
-    b = shade * (ramp[k, 2] + f * (ramp[k + 1, 2] - ramp[k, 2]))
+    r = shade * _ramp(material.ramp, 0, low, middle, high)
+    g = shade * _ramp(material.ramp, 1, low, middle, high)
+    b = shade * _ramp(material.ramp, 2, low, middle, high)
     return r, g, b, material.emission * tone
+
+
+@kernel
+def _ramp(ramp: Any, channel: int, low: Any, middle: Any, high: Any) -> Any:
+    """One channel of the colour that lies these shares along the three parts of the ramp."""
+    a, b, c, d = ramp[0, channel], ramp[1, channel], ramp[2, channel], ramp[3, channel]
+    return a + low * (b - a) + middle * (c - b) + high * (d - c)

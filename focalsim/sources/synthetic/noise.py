@@ -1,51 +1,38 @@
-"""Hashes and band-limited value noise, the ground of all procedural texture (fBm: Musgrave 1994)."""
+"""Band-limited value noise, the ground of all procedural texture (fBm: Musgrave 1994), and what else patterns share."""
 
 from __future__ import annotations
 
 from math import floor
+from typing import Any
 
 from focalsim.sources.synthetic.kernel import kernel
-from focalsim.sources.synthetic.lattice import SEED_STEP, STEPS, between_corners
+from focalsim.sources.synthetic.lanes import highest
+from focalsim.sources.synthetic.lattice import lattice_noise
 
 MAX_OCTAVES = 8
 _LACUNARITY = 2.03
+_PI_HIGH, _PI_LOW = 3.140625, 9.67653589793e-4  # their sum is pi; whole multiples of the first are exact
 
 
 @kernel
-def hash01(ix: int, iy: int, iz: int, seed: int) -> float:
-    """Uniform number in [0, 1) of an integer lattice point."""
-    h = ix * 5871781006564002453 + iy * 3935559000370003845 + iz * 2862933555777941757 + seed * 3202034522624059733
-    h = (h ^ (h >> 32)) * 7046029254386353131
-    return float((h >> 36) & 0xFFFFFF) * (1.0 / 16777216.0)
+def value_noise(x: Any, y: Any, z: Any, seed: int) -> Any:
+    """Smoothly interpolated lattice noise in [-1, 1] at numbers or lanes, one cell per unit."""
+    return lattice_noise(x, y, z, seed)
 
 
 @kernel
-def value_noise(x: float, y: float, z: float, seed: int) -> float:
-    """Smoothly interpolated lattice noise in [-1, 1], one cell per unit."""
-    fx, fy, fz = floor(x), floor(y), floor(z)
-    ix, iy, iz = int(fx), int(fy), int(fz)
-    tx, ty, tz = x - fx, y - fy, z - fz
-    tx = tx * tx * (3.0 - 2.0 * tx)
-    ty = ty * ty * (3.0 - 2.0 * ty)
-    tz = tz * tz * (3.0 - 2.0 * tz)
-    value: float = between_corners(ix * STEPS[0] + iy * STEPS[1] + iz * STEPS[2] + seed * SEED_STEP, tx, ty, tz)
-    return value
-
-
-@kernel
-def fbm_bands(x: float, y: float, z: float, gain: float, footprint: float, seed: int) -> tuple[float, float]:
-    """Fractal noise split into (its first three octaves, the finer rest), each roughly in [-1, 1].
+def fbm_bands(x: Any, y: Any, z: Any, gain: float, footprint: Any, seed: int) -> tuple[Any, Any]:
+    """Fractal noise at lanes, split into (its first three octaves, the finer rest), each roughly in [-1, 1].
 
     Octaves whose cells approach ``footprint`` (the pixel's width in cells of the first octave) fade out: the
     average of such noise over the pixel is near zero, and a point sample of it would alias.
     """
-    coarse, fine = 0.0, 0.0
+    coarse, fine = 0.0 * x, 0.0 * x
     frequency, amplitude = 1.0, 1.0
     for octave in range(MAX_OCTAVES):
-        width = frequency * footprint
-        if width > 1.1:
+        fade = min(max((1.1 - frequency * footprint) / 0.6, 0.0), 1.0)
+        if highest(fade) == 0.0:
             break
-        fade = 1.0 if width < 0.5 else (1.1 - width) / 0.6
         value = fade * amplitude * value_noise(x, y, z, seed + octave)
         if octave < 3:
             coarse += value
@@ -64,7 +51,19 @@ def fbm_bands(x: float, y: float, z: float, gain: float, footprint: float, seed:
 
 
 @kernel
-def smoothstep(low: float, high: float, x: float) -> float:
+def smoothstep(low: Any, high: Any, x: Any) -> Any:
     """0 below ``low``, 1 above ``high``, cubic between."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
+
+
+@kernel
+def sine(x: Any) -> Any:
+    """Sine of lanes, to 1e-9 (Taylor's series about the nearest multiple of pi)."""
+    turns = floor(x * 0.3183098861837907 + 0.5)
+    r = (x - turns * _PI_HIGH) - turns * _PI_LOW
+    q = r * r
+    series = 1.0 + q * (
+        -1 / 6 + q * (1 / 120 + q * (-1 / 5040 + q * (1 / 362880 + q * (-1 / 39916800 + q / 6227020800))))
+    )
+    return (1.0 - 2.0 * (turns - 2.0 * floor(0.5 * turns))) * r * series

@@ -110,7 +110,8 @@ def _inside_outline(outline: int, x: float, y: float, count: float, seed: int) -
         return dx * dx + dy * dy > 0.11
     if outline == RAGGED:
         ripple = value_noise(2.0 * x, 2.0 * y, 0.5, seed) + 0.5 * value_noise(5.0 * x, 5.0 * y, 2.5, seed)
-        return x * x + y * y + 0.45 * ripple < 0.6
+        inside: bool = x * x + y * y + 0.45 * ripple < 0.6
+        return inside
     return True
 
 

@@ -52,15 +52,14 @@ def cast_frame(world: World, width: int, height: int, intrinsics: Intrinsics) ->
     grid = _shadow_grid(world, frustum_corners(width, height, intrinsics, float(depth.max())))
     lit, behind = np.ones(len(u), np.float32), key[0] >= 0  # nothing stands behind the backdrop
     soft = soft_light(world, grid, rays, surface[0], key[0], depth[0], lit, np.ones_like(behind))
-    rgb = shade_rays(world, f, key[0], u, v, depth[0], soft)
+    edge = _edge_mask(surface[0], depth[0], width, f)
+    rgb = shade_rays(world, f, key[0], u, v, depth[0], soft, ~edge)
 
-    hidden_rgb, hidden_depth = np.zeros_like(rgb), np.where(behind, depth[1], np.nan).astype(np.float32)
+    hidden_depth = np.where(behind, depth[1], np.nan).astype(np.float32)
     hidden_soft = soft_light(world, grid, rays, surface[1], key[1], depth[1], lit, behind)
-    hidden_rgb[behind] = shade_rays(
-        world, f, key[1, behind], u[behind], v[behind], depth[1, behind], hidden_soft[behind]
-    )
+    hidden_rgb = shade_rays(world, f, key[1], u, v, depth[1], hidden_soft, behind)
 
-    edges = np.flatnonzero(_edge_mask(surface[0], depth[0], width, f))
+    edges = np.flatnonzero(edge)
     sub = rays_of(edges, _SUBRAYS, width, height, intrinsics)
     sub_depth, sub_key = _cast_rays(world, boxes, sub)
     sub_soft, sub_surface, centre_depth = (np.repeat(a[edges], len(_SUBRAYS)) for a in (soft, surface[0], depth[0]))
@@ -73,7 +72,7 @@ def cast_frame(world: World, width: int, height: int, intrinsics: Intrinsics) ->
     spot = lamp_spots(width, height)[edges, None] + len(_SUBRAYS) * np.arange(len(_SUBRAYS))
     sub_spot = spot.ravel() % len(grid.directions)
     light_rays(sub_soft, other, world.solids, world.meshes, grid, sub_spot, sub_key[0], sub.u, sub.v, sub_depth[0])
-    sub_rgb = shade_rays(world, f, sub_key[0], sub.u, sub.v, sub_depth[0], sub_soft)
+    sub_rgb = shade_rays(world, f, sub_key[0], sub.u, sub.v, sub_depth[0], sub_soft, np.ones(len(sub.u), np.bool_))
     rgb[edges] = sub_rgb.reshape(-1, len(_SUBRAYS), 3).mean(axis=1)
     return Frame(
         rgb.reshape(height, width, 3),
@@ -109,7 +108,7 @@ def _cast_rays(world: World, boxes: NDArray[np.int64], rays: Rays) -> tuple[NDAr
         w, wall = backdrop_hit(backdrop, u[i], v[i])
         # The backdrop holds the second place too, so that nothing behind it is ever taken.
         depth[0, i] = depth[1, i] = 1.0 / w
-        key[0, i] = key[1, i] = -1 - wall
+        key[0, i] = key[1, i] = -1 - int(wall)
     for k in range(len(world.solids)):
         solid = world.solids[k]
         if solid.kind == MESH:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.sources.synthetic.kernel import kernel
+from focalsim.sources.synthetic.lanes import choose
 from focalsim.sources.synthetic.noise import value_noise
-from focalsim.sources.synthetic.primitives import Shading, frame_along
+from focalsim.sources.synthetic.primitives import frame_along
 
 MAX_WALLS = 4
 BACKDROP_DTYPE = np.dtype(
@@ -57,20 +58,19 @@ def pack_backdrop(backdrop: Backdrop) -> NDArray[np.void]:
 
 
 @kernel
-def backdrop_hit(backdrop: Any, u: float, v: float) -> tuple[float, int]:
-    """(1/z, wall) of the backdrop on the ray (u, v, 1)."""
+def backdrop_hit(backdrop: Any, u: Any, v: Any) -> tuple[Any, Any]:
+    """(1/z, wall) of the backdrop on the ray (u, v, 1), of numbers or lanes."""
     walls = backdrop.walls
-    best, wall = -inf, 0
+    wall = 0.0 * u
+    best = wall - inf
     if backdrop.ridge > 0:
-        best = inf
+        best = wall + inf
         for k in range(backdrop.ridge):
             w = walls[k, 0] * u + walls[k, 1] * v + walls[k, 2]
-            if w < best:
-                best, wall = w, k
+            wall, best = choose(w < best, k, wall), min(w, best)
     for k in range(backdrop.ridge, backdrop.count):
         w = walls[k, 0] * u + walls[k, 1] * v + walls[k, 2]
-        if w > best:
-            best, wall = w, k
+        wall, best = choose(w > best, k, wall), max(w, best)
     if backdrop.relief > 0.0:
         x, y, seed = backdrop.frequency * u, backdrop.frequency * v, backdrop.seed
         s, t = 0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x  # octaves turned against each other hide the lattice
@@ -80,13 +80,14 @@ def backdrop_hit(backdrop: Any, u: float, v: float) -> tuple[float, int]:
 
 
 @kernel
-def backdrop_frame(backdrop: Any, u: float, v: float, z: float, wall: int) -> Shading:
-    """As surface_frame, of the backdrop; relief tilts the normal."""
+def backdrop_frame(backdrop: Any, u: Any, v: Any, z: Any, wall: int) -> Any:
+    """As surface_frame, of the backdrop and of lanes; relief tilts the normal."""
     f = backdrop.frames
     s = z * (f[wall, 0, 0] * u + f[wall, 0, 1] * v + f[wall, 0, 2])
     t = z * (f[wall, 1, 0] * u + f[wall, 1, 1] * v + f[wall, 1, 2])
     h = z * (f[wall, 2, 0] * u + f[wall, 2, 1] * v + f[wall, 2, 2])
-    nx, ny, nz = -f[wall, 2, 0], -f[wall, 2, 1], -f[wall, 2, 2]
+    none = 0.0 * u
+    nx, ny, nz = none - f[wall, 2, 0], none - f[wall, 2, 1], none - f[wall, 2, 2]
     if backdrop.relief > 0.0:  # the gradient of w(u, v) - 1/z
         step = 1e-3 / backdrop.frequency
         wu = (backdrop_hit(backdrop, u + step, v)[0] - 1.0 / z) / step
