@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focalsim.render.simd import GROUP, aligned
+
 LEVELS_PER_PX = 16  # kernels are made for every 1/16 px of diameter,
 COARSE_LEVELS_PER_PX = 4  # and for every 1/4 px
 COARSE_FROM_PX = 16  # from here on, where that is as small a part of the blur
@@ -28,6 +30,7 @@ SUPPORT_PX = 3  # half width of the interpolating kernel
 BASIS_SIZE = 6
 LARGEST_PX = 18.0  # the largest diameter that kernels are made for
 NARROW_PX, WIDE_PX = 4, 12  # eight neighbours' kernels of this radius share a window of 16 and of 32 pixels
+OCTANT = -(-(WIDE_PX + 1) * (WIDE_PX + 2) // 8) * 4  # places of a whole lens' kernel that the others mirror
 _RIM_FLOOR = 2e-3  # outer rows and columns below this share of a kernel's peak are cut
 
 
@@ -59,13 +62,16 @@ class KernelTable:
 
     radius  (L,) pixels that the kernels of a level reach from their centre
     narrow  (1 + L, 6, 1 + NARROW_PX, 2 NARROW_PX + 8): first a kernel of zeros, then each level's basis kernels (zeros
-            where they reach farther than NARROW_PX), their middle column at NARROW_PX, zeros around
+            where they reach farther than NARROW_PX), their middle column at NARROW_PX, zeros after them: seven, which
+            are those before the next row too
     wide    (1 + L, 6, 1 + WIDE_PX, 2 WIDE_PX + 8), the same with WIDE_PX
+    octant  (1 + L, OCTANT), the first of the six: (dy, dx) with dx >= dy >= 0, in the order of :func:`octant_place`
     """
 
     radius: NDArray[np.int64]
     narrow: NDArray[np.float32]
     wide: NDArray[np.float32]
+    octant: NDArray[np.float32]
 
     def reach_px(self, diameter_px: float) -> int:
         """Pixels that a blur of this diameter reaches from its centre."""
@@ -98,7 +104,19 @@ def diameter_of(level: int) -> float:
 def _kernel_table(levels: int) -> KernelTable:
     kernels = [_cut_kernels(level) for level in range(levels)]
     radius = np.array([kernel.shape[1] // 2 for kernel in kernels], np.int64)
-    return KernelTable(radius, _lower_rows(kernels, NARROW_PX), _lower_rows(kernels, WIDE_PX))
+    wide = _lower_rows(kernels, WIDE_PX)
+    dy, dx = np.triu_indices(WIDE_PX + 1)
+    octant = aligned((levels + 1, OCTANT))
+    octant[:, octant_place(dy, dx)] = wide[:, 0, dy, WIDE_PX + dx]
+    return KernelTable(radius, _lower_rows(kernels, NARROW_PX), wide, octant)
+
+
+def octant_place(dy: Any, dx: Any) -> Any:
+    """Where a row of :attr:`KernelTable.octant` has (dy, dx), distances >= 0: a kernel of radius r has the first
+    (r + 1) (r + 2) / 2 places.
+    """
+    far, near = np.maximum(dy, dx), np.minimum(dy, dx)
+    return far * (far + 1) // 2 + near
 
 
 @cache  # a larger table begins with the smaller ones
@@ -119,11 +137,11 @@ def _cut_kernels(level: int) -> NDArray[np.float64]:
 
 
 def _lower_rows(kernels: list[NDArray[np.float64]], reach: int) -> NDArray[np.float32]:
-    rows = np.zeros((len(kernels) + 1, BASIS_SIZE, reach + 1, 2 * reach + 16), np.float32)
+    rows = aligned((len(kernels) + 1, BASIS_SIZE, reach + 1, 2 * reach + GROUP))
     for level, kernel in enumerate(kernels):
         r = kernel.shape[1] // 2
         if r <= reach:
-            rows[level + 1, :, : r + 1, 8 + reach - r : 8 + reach + r + 1] = kernel[:, r:]
+            rows[level + 1, :, : r + 1, reach - r : reach + r + 1] = kernel[:, r:]
     return rows
 
 
@@ -140,5 +158,9 @@ def basis_kernels(diameter_px: float) -> NDArray[np.float64]:
     hx = keys6(taps - diameter_px / 2 * ux[..., None])  # (y, x, dx)
     hy = keys6(taps - diameter_px / 2 * nodes[:, None])  # (y, dy)
     rows = np.einsum("yxk,yxd->kyd", basis, hx, optimize=True)
-    kernels: NDArray[np.float64] = np.einsum("kyd,ye->ked", rows, hy, optimize=True)
-    return kernels
+    kernels = np.einsum("kyd,ye->ked", rows, hy, optimize=True)
+    # The quadrature takes rows and columns each in its own way; the kernels are the same seen along either: x and y
+    # change places, and x^2 - y^2 its sign.
+    turned = kernels.transpose(0, 2, 1)[[0, 2, 1, 3, 4, 5]] * np.array([1, 1, 1, 1, -1, 1])[:, None, None]
+    mean: NDArray[np.float64] = (kernels + turned) / 2
+    return mean

@@ -13,7 +13,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from focalsim.render.simd import BYTES, LANES, address, fma, fma_each, load, store, zero
+from focalsim.render.simd import BYTES, LANES, address, fma, fma_each, load, store, store_pixels, zero
 
 LOBES = 4
 ALL_CHANNELS = slice(0, 3)  # red, green and blue
@@ -45,60 +45,68 @@ class AxisMap:
 
     def done_before(self, stop: int) -> int:
         """How many output pixels, the first ones, need no source pixel from ``stop`` on; at the source's end all."""
-        return self.n_out if stop >= self.n_in else int(np.searchsorted(self.weights()[0] + self.taps, stop, "right"))
+        return self.n_out if stop >= self.n_in else int(np.searchsorted(self._first() + self.taps, stop, "right"))
 
     def weights(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """First source pixel (n_out,), which may lie outside, and weights (n_out, taps) of it and its followers."""
-        first = np.empty(self.n_out, np.int64)
+        first = self._first()
         weights = np.empty((self.n_out, self.taps), np.float32)
         _fill_weights(self.slope, self.offset, first, weights)
         return first, weights
+
+    def _first(self) -> NDArray[np.int64]:
+        left = self.slope * np.arange(self.n_out) + self.offset - self.slope / 2  # border of each output pixel
+        first: NDArray[np.int64] = np.floor(left + 0.5).astype(np.int64) - LOBES
+        return first
 
 
 ChannelMap = tuple[slice, AxisMap, AxisMap]  # channels, and their maps along x and y
 
 
-@njit(cache=True, nogil=True)
+_TURN_SINE, _TURN_COSINE = np.sin(np.pi / LOBES), np.cos(np.pi / LOBES)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loop from vectors
 def _lanczos(distance, values):
     """values[b] = Lanczos kernel at distance - b, normalised to sum one."""
-    total = 0.0
-    whole = np.sin(np.pi * distance)  # of all taps, but for the sign
     # sin(pi (distance - b) / LOBES), from one tap to the next by a turn of pi / LOBES.
     sine, cosine = np.sin(np.pi / LOBES * distance), np.cos(np.pi / LOBES * distance)
-    turn_sine, turn_cosine = np.sin(np.pi / LOBES), np.cos(np.pi / LOBES)
+    # sin(pi distance), the sine of the LOBES-fold angle, of all taps, but for the sign.
+    whole = 4 * sine * cosine * (1 - 2 * sine * sine)
+    for b in range(len(values)):
+        values[b] = whole * sine
+        whole = -whole
+        sine, cosine = sine * _TURN_COSINE - cosine * _TURN_SINE, cosine * _TURN_COSINE + sine * _TURN_SINE
+    total = 0.0
     for b in range(len(values)):
         d = distance - b
-        if abs(d) < 1e-9:
-            values[b] = 1.0
-        elif abs(d) < LOBES:
-            values[b] = whole * sine * LOBES / (np.pi * np.pi * d * d)
-        else:
-            values[b] = 0.0
+        value = values[b] * (LOBES / np.pi**2) / (d * d)
+        values[b] = 1.0 if abs(d) < 1e-9 else value if abs(d) < LOBES else 0.0
         total += values[b]
-        whole = -whole
-        sine, cosine = sine * turn_cosine - cosine * turn_sine, cosine * turn_cosine + sine * turn_sine
-    for b in range(len(values)):
-        values[b] /= total
+    values *= 1 / total
 
 
 @njit(cache=True, nogil=True)
 def _fill_weights(slope, offset, first, weights):
-    taps = weights.shape[1]
+    n, taps = weights.shape
     low, high = np.empty(taps + 1), np.empty(taps + 1)
-    for j in range(len(first)):
-        x = slope * j + offset
-        first[j] = int(np.floor(x - slope / 2 + 0.5)) - LOBES
-        border = first[j] - 0.5  # the first pixel's left border
-        _lanczos(x - slope / 2 - border, low)
-        _lanczos(x + slope / 2 - border, high)
+    _lanczos(offset - slope / 2 - first[0] + 0.5, low)
+    for j in range(n):
+        # Pixel borders, counted from the left border of the first source pixel.
+        _lanczos(slope * j + offset + slope / 2 - first[j] + 0.5, high)
         # The primitive at a border holds all pixels before it, so a pixel takes the rise of every border after it.
         after, total = 0.0, 0.0
         for t in range(taps - 1, -1, -1):
             after += high[t + 1] - low[t + 1]
             weights[j, t] = after
             total += after
+        scale = 1 / total
         for t in range(taps):
-            weights[j, t] /= total
+            weights[j, t] *= scale
+        # The right border is the next pixel's left one, seen from that one's first source pixel.
+        moved = first[min(j + 1, n - 1)] - first[j]
+        low[: taps + 1 - moved] = high[moved:]
+        low[taps + 1 - moved :] = 0.0
 
 
 def breathing_map(
@@ -159,7 +167,7 @@ def resample(
     # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
     pad = max(-int(left.min()), int(left.max()) + lanes.shape[1] + LANES - x.n_in, LANES)
     rows = np.empty((get_num_threads(), 3, x.n_in + 2 * pad), np.float32)
-    lines = np.empty((get_num_threads(), 3, len(left) * LANES), np.float32)
+    lines = np.empty((get_num_threads(), LANES, 3), np.float32)
     first_y, weight_y = (a[first : first + len(out)] for a in y.weights())
     sources = np.empty((get_num_threads(), weight_y.shape[1]), np.int64)
     _resample(image, x.n_in, left, lanes, first_y - top, weight_y, rows, lines, sources, out)
@@ -197,11 +205,11 @@ def _resample(image, width, left, lanes, first_y, weight_y, rows, lines, sources
     n_out = out.shape[1]
     for y in prange(len(first_y)):
         thread = get_thread_id()
-        row, line = rows[thread], lines[thread]
+        row, line = rows[thread], lines[thread]  # line holds the last pixels, fewer than sixteen
         for t in range(weight_y.shape[1]):
             sources[thread, t] = address(image) + 4 * 3 * stride * min(max(first_y[y] + t, 0), height - 1)
-        read, write = address(row), address(line)
-        next_row, next_line = 4 * row.shape[1], 4 * line.shape[1]
+        read, write = address(row), address(out[y])
+        next_row = 4 * row.shape[1]
         for i in range(0, 4 * stride, BYTES):
             red, green, blue = zero(), zero(), zero()
             for t in range(weight_y.shape[1]):
@@ -224,9 +232,7 @@ def _resample(image, width, left, lanes, first_y, weight_y, rows, lines, sources
                 red = fma_each(red, weight, load(place + 4 * t))
                 green = fma_each(green, weight, load(place + next_row + 4 * t))
                 blue = fma_each(blue, weight, load(place + 2 * next_row + 4 * t))
-            store(write + BYTES * group, red)
-            store(write + next_line + BYTES * group, green)
-            store(write + 2 * next_line + BYTES * group, blue)
-        for j in range(n_out):
-            for c in range(3):
-                out[y, j, c] = line[c, j]
+            whole = LANES * (group + 1) <= n_out
+            store_pixels(write + 3 * BYTES * group if whole else address(line), red, green, blue)
+        if n_out % LANES > 0:
+            out[y, n_out - n_out % LANES :] = line[: n_out % LANES]

@@ -15,7 +15,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE
-from focalsim.render.simd import GROUP
+from focalsim.render.simd import LANES, aligned
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE
 
 MERGE_PX = 16.0
@@ -25,14 +25,15 @@ SURFACE_PX = 1.0  # disparities that differ by less are one surface's
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """One level of a layer: P pockets of H x W pixels, of which columns reach_px... are the frame's.
+    """One level of a layer: P pockets of H x W pixels, of which columns left_px... are the frame's.
 
-    To the left and right the frame is replicated ``reach_px`` columns far, and filled up to whole groups of eight.
+    To the left and right the frame is replicated ``reach_px`` columns far, and filled up to whole blocks of sixteen
+    with columns of no samples.
 
-    light       (P, H, W', 4) float32: r, g, b times coverage, and coverage
+    light       (P, H, 4, W') float32: r, g, b times coverage, and coverage
     disparity   (P, H, W') float32, pixels of this level
     index       (P, H, W') int32: NONE, WHOLE or PARTIAL + row of visibility
-    groups      (P, H, W' / 8) uint8: NONE, WHOLE or PARTIAL, whatever the most of the eight samples is
+    blocks      (P, H, W' / 16) uint8: what is among sixteen samples, WHOLE | PARTIAL
     span        (P, H, W, 2) float32: lowest and highest disparity of all that a sample holds
     pocket      (P, H, W) uint8: the pocket of the next level that holds a sample
     visibility  (n, 6) float32, coefficients of kernels.lens_basis
@@ -41,21 +42,26 @@ class Samples:
     light: NDArray[np.float32]
     disparity: NDArray[np.float32]
     index: NDArray[np.int32]
-    groups: NDArray[np.uint8]
+    blocks: NDArray[np.uint8]
     span: NDArray[np.float32]
     pocket: NDArray[np.uint8]
     visibility: NDArray[np.float32]
     reach_px: int
 
+    @property
+    def left_px(self) -> int:
+        """Columns before the frame's first, whole blocks."""
+        return _whole_blocks(self.reach_px)
+
     @classmethod
     def empty(cls, pockets: int, height: int, width: int, visibility: NDArray[np.float32], reach_px: int) -> Samples:
         """Room for the samples; ``visibility`` becomes theirs."""
-        padded = -(-(width + 2 * reach_px) // GROUP) * GROUP
+        padded = 2 * _whole_blocks(reach_px) + _whole_blocks(width)
         return cls(
-            light=np.zeros((pockets, height, padded, PLANES), np.float32),
+            light=aligned((pockets, height, PLANES, padded)),
             disparity=np.zeros((pockets, height, padded), np.float32),
             index=np.zeros((pockets, height, padded), np.int32),
-            groups=np.empty((pockets, height, padded // GROUP), np.uint8),
+            blocks=np.empty((pockets, height, padded // LANES), np.uint8),
             span=np.empty((pockets, height, width, 2), np.float32),
             pocket=np.empty((pockets, height, width), np.uint8),
             visibility=visibility,
@@ -74,10 +80,9 @@ class Samples:
     ) -> Samples:
         """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 6)."""
         samples = cls.empty(1, coverage.shape[0], coverage.shape[1], visibility, reach_px)
-        _take(
-            color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.span, reach_px
-        )
-        _replicate(samples.light, samples.disparity, samples.index, samples.groups, coverage.shape[1], reach_px)
+        left = samples.left_px
+        _take(color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.span, left)
+        samples._replicate()
         return samples
 
     def coarser(self, reach_px: int) -> Samples:
@@ -89,50 +94,60 @@ class Samples:
         rows = np.minimum(np.add.reduceat(partial, range(0, len(partial), 2)), 2 * width)
         first_seen = np.cumsum(rows) - rows
         samples = Samples.empty(2, height, width, np.empty((int(rows.sum()), BASIS_SIZE), np.float32), reach_px)
-        _merge(self._arrays(), self.pocket, self.reach_px, samples._arrays(), reach_px, first_seen)
-        _replicate(samples.light, samples.disparity, samples.index, samples.groups, width, reach_px)
+        _merge(self._arrays(), self.pocket, self.left_px, samples._arrays(), samples.left_px, first_seen)
+        samples._replicate()
         return samples
+
+    def _replicate(self) -> None:
+        width = self.span.shape[2]
+        _replicate(self.light, self.disparity, self.index, self.blocks, width, self.left_px, self.reach_px)
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return self.light, self.disparity, self.index, self.span, self.visibility
 
 
+def _whole_blocks(columns: int) -> int:
+    return -(-columns // LANES) * LANES
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def _take(color, coverage, disparity, index, light, q, kinds, span, reach):
+def _take(color, coverage, disparity, index, light, q, kinds, span, left):
     height, width = coverage.shape
     for y in prange(height):
         for x in range(width):
             for c in range(3):
-                light[0, y, reach + x, c] = color[y, x, c] * coverage[y, x]
-            light[0, y, reach + x, 3] = coverage[y, x]
-            q[0, y, reach + x] = disparity[y, x]
-            kinds[0, y, reach + x] = index[y, x]
+                light[0, y, c, left + x] = color[y, x, c] * coverage[y, x]
+            light[0, y, 3, left + x] = coverage[y, x]
+            q[0, y, left + x] = disparity[y, x]
+            kinds[0, y, left + x] = index[y, x]
             span[0, y, x, :] = disparity[y, x]
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _replicate(light, q, index, groups, width, reach):
+def _replicate(light, q, index, blocks, width, left, reach):
     pockets, height, padded = q.shape
     for line in prange(pockets * height):
         p, y = line // height, line % height
-        for i in range(padded):
-            x = min(max(i, reach), reach + width - 1)
-            if i != x and i < width + 2 * reach:
-                light[p, y, i] = light[p, y, x]
-                q[p, y, i] = q[p, y, x]
-                index[p, y, i] = index[p, y, x]
-        for group in range(padded // GROUP):
-            groups[p, y, group] = min(index[p, y, GROUP * group : GROUP * (group + 1)].max(), PARTIAL)
+        for first, last, x in ((left - reach, left, left), (left + width, left + width + reach, left + width - 1)):
+            for c in range(PLANES):
+                light[p, y, c, first:last] = light[p, y, c, x]
+            q[p, y, first:last] = q[p, y, x]
+            index[p, y, first:last] = index[p, y, x]
+        for block in range(padded // LANES):
+            found = NONE
+            for kind in index[p, y, LANES * block : LANES * (block + 1)]:
+                found |= min(kind, PARTIAL)
+            blocks[p, y, block] = found
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _merge(fine, pocket, fine_reach, coarse, reach, first_seen):
+def _merge(fine, pocket, fine_left, coarse, left, first_seen):
     for row in prange(len(first_seen)):
-        _merge_row(fine, pocket, fine_reach, coarse, reach, row, first_seen[row])
+        _merge_row(fine, pocket, fine_left, coarse, left, row, first_seen[row])
 
 
 @njit(cache=True, nogil=True)
-def _merge_row(fine, pocket, fine_reach, coarse, reach, ty, seen):
+def _merge_row(fine, pocket, fine_left, coarse, left, ty, seen):
     """Four pixels in one. Their samples, by disparity, are parted at the widest gap between two surfaces."""
     light, disparity, index, span, visibility = fine
     sum_light, mean_disparity, whole_index, whole_span, mean_visibility = coarse
@@ -146,8 +161,8 @@ def _merge_row(fine, pocket, fine_reach, coarse, reach, ty, seen):
         for p in range(pockets):
             for y in range(2 * ty, min(2 * ty + 2, height)):
                 for x in range(2 * tx, min(2 * tx + 2, width)):
-                    if index[p, y, fine_reach + x] != NONE:
-                        q[n] = disparity[p, y, fine_reach + x]
+                    if index[p, y, fine_left + x] != NONE:
+                        q[n] = disparity[p, y, fine_left + x]
                         n += 1
         if n == 0:
             continue
@@ -160,23 +175,23 @@ def _merge_row(fine, pocket, fine_reach, coarse, reach, ty, seen):
                 for dx in range(2):
                     # Beyond an odd border the frame is replicated.
                     y, x = min(2 * ty + dy, height - 1), min(2 * tx + dx, width - 1)
-                    i = fine_reach + x
+                    i = fine_left + x
                     kind = index[p, y, i]
                     if kind == NONE:
                         continue
                     to = 1 if disparity[p, y, i] >= split else 0
                     pocket[p, y, x] = to
                     low, high = span[p, y, x, 0] / 2, span[p, y, x, 1] / 2
-                    if whole_index[to, ty, reach + tx] == NONE:
-                        whole_index[to, ty, reach + tx] = WHOLE
+                    if whole_index[to, ty, left + tx] == NONE:
+                        whole_index[to, ty, left + tx] = WHOLE
                         whole_span[to, ty, tx, 0], whole_span[to, ty, tx, 1] = low, high
                     whole_span[to, ty, tx, 0] = min(whole_span[to, ty, tx, 0], low)
                     whole_span[to, ty, tx, 1] = max(whole_span[to, ty, tx, 1], high)
-                    covered = light[p, y, i, 3]
+                    covered = light[p, y, 3, i]
                     weights[to] += covered
                     for c in range(4):
-                        sum_light[to, ty, reach + tx, c] += light[p, y, i, c] / 4
-                    mean_disparity[to, ty, reach + tx] += covered * disparity[p, y, i] / 2
+                        sum_light[to, ty, c, left + tx] += light[p, y, c, i] / 4
+                    mean_disparity[to, ty, left + tx] += covered * disparity[p, y, i] / 2
                     if kind == WHOLE:
                         sums[to, 0] += covered
                     else:
@@ -185,11 +200,11 @@ def _merge_row(fine, pocket, fine_reach, coarse, reach, ty, seen):
                             sums[to, k] += covered * visibility[kind - PARTIAL, k]
         for to in range(2):
             if weights[to] > 0.0:
-                mean_disparity[to, ty, reach + tx] /= weights[to]
+                mean_disparity[to, ty, left + tx] /= weights[to]
                 if partial[to]:
                     for k in range(BASIS_SIZE):
                         mean_visibility[seen, k] = sums[to, k] / weights[to]
-                    whole_index[to, ty, reach + tx] = PARTIAL + seen
+                    whole_index[to, ty, left + tx] = PARTIAL + seen
                     seen += 1
 
 

@@ -4,9 +4,12 @@ For a slice focused at s a sample of disparity q has the signed blur c = g/s - q
 kernel is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, where the lens is
 seen mirrored. All additions are made in a fixed order, so that the result does not depend on the number of threads.
 
-Eight neighbours share a window of the output that stays in registers while their kernels' rows are added, channel by
-channel; finished rows leave a ring of as many rows as the largest kernel has. Samples of a large blur are spread at a
-coarser level (samples.py) and join the rows of the finer one as these enter the ring.
+Rows of samples are taken one after another; finished rows of sums leave a ring of as many rows as the largest kernel
+has. A sample that the whole lens sees has a kernel with all the symmetries of a square. So the weights of sixteen such
+neighbours are looked up for one octant, and sixteen pixels of a row gather what they receive in registers, for the rows
+above and below at once. The others are few: each has a kernel formed of its own, and eight neighbours share a window of
+the output. Samples of a large blur are spread at a coarser level (samples.py) and join the rows of the finer one as
+these enter the ring.
 """
 
 from __future__ import annotations
@@ -18,30 +21,41 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from focalsim.render.kernels import BASIS_SIZE, LARGEST_PX, NARROW_PX, WIDE_PX, kernel_table, level_of
+from focalsim.render.kernels import (
+    BASIS_SIZE,
+    LARGEST_PX,
+    NARROW_PX,
+    OCTANT,
+    WIDE_PX,
+    kernel_table,
+    level_of,
+    octant_place,
+)
 from focalsim.render.samples import MERGE_PX, PLANES, Samples
 from focalsim.render.simd import (
     BYTES,
     GROUP,
     LANES,
-    add,
-    add_16,
-    add_32,
-    add_mirrored_16,
-    add_mirrored_32,
     address,
-    fma,
-    load,
-    store,
-    subtract,
-    zero,
+    aligned,
+    gather_1,
+    gather_2,
+    gather_3,
+    gather_4,
+    gather_5,
+    gather_6,
+    look_up,
+    spread_16,
+    spread_32,
 )
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, SeenSamples
 
 _BAND = 128  # rows of output in one piece of work, at most
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
-_MARGIN = 16  # columns of a row of sums left of the first sample, for the widest window
-_ZEROS = 4 * GROUP  # bytes of zeros before a kernel's row
+_MARGIN = LANES  # columns of a row of sums on either side of the samples, for the widest window
+_CHUNK = 16  # blocks of sixteen pixels that share looked-up weights, and a block on either side
+_PLANE = BYTES * (_CHUNK + 2)
+_GATHERED = 6  # rows either side at most that gather at a time, for want of registers
 _JOIN_ROWS = 2  # of a coarser level, either side of the one that a row lies in, give the row its light
 NEAR, FAR = 22 / 128, 3 / 128  # what a half pixel takes of the differences of neighbours, and of those beyond them
 
@@ -57,7 +71,7 @@ class Scatter:
 
     def __init__(self, layers: Iterable[SeenSamples], largest_px: float) -> None:
         table = kernel_table(largest_px)
-        self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide)
+        self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide, table.octant, _PLANES)
         reach = table.reach_px(largest_px)
         front, back = (Samples.of_layer(*samples, reach) for samples in layers)
         self._levels = [_Level(front, back)]
@@ -99,21 +113,25 @@ class _Level:
 
     def __init__(self, front: Samples, back: Samples, finest: bool = True) -> None:
         self._layers = (front, back)
-        pockets, self.height, self.width, _ = front.span.shape
+        _, self.height, self.width, _ = front.span.shape
         reach, threads = front.reach_px, get_num_threads()
         self.arrays = tuple(
-            (s.light.reshape(pockets, self.height, -1), s.disparity, s.index, s.groups, s.span, s.pocket, s.visibility)
-            for s in self._layers
+            (s.light, s.disparity, s.index, s.blocks, s.span, s.pocket, s.visibility) for s in self._layers
         )
         self.spans = (front.span, back.span)
-        self.has_back = bool(back.groups.any())
+        self.has_back = bool(back.blocks.any())
         self.sums = np.empty((0, 0, 0, 0) if finest else (2, self.height, PLANES, self.width), np.float32)
+        padded = front.index.shape[2]
         self.work = (
-            np.empty((threads, 2, 2 * reach + 1, PLANES, front.index.shape[2] + 2 * LANES), np.float32),  # rings
-            np.zeros((threads, GROUP, 2, 2, 1 + WIDE_PX, 2 * LANES + GROUP), np.float32),  # kernels formed
-            np.empty((threads, 2, GROUP), np.int64),  # addresses of kernels
+            aligned((threads, 2, 2 * reach + 1, PLANES, padded + 2 * _MARGIN)),  # rings
+            np.empty((threads, padded + 1), np.int64),  # columns of samples that a part of the lens sees
+            np.empty((threads, GROUP, BASIS_SIZE), np.float32),  # visibility of samples, as this slice sees the lens
+            np.empty((threads, GROUP, 3), np.int64),  # addresses of samples' light, kernels and visibility
             np.empty((threads, 2, 1 + reach), np.int64),  # addresses of rows of the ring
-            np.empty((threads, GROUP), np.int32),  # levels of kernels
+            np.empty((threads, padded), np.int32),  # levels of kernels
+            np.empty((threads, padded), np.int32),  # bytes to rows of the octant's table
+            np.empty((threads, 3, padded // LANES + 4), np.int64),  # how far a block's kernels reach
+            aligned((threads, OCTANT, LANES * (_CHUNK + 2))),  # weights
             np.empty((threads, self.width // 2 + 5), np.float32),  # a row of the coarser level
         )
 
@@ -136,29 +154,8 @@ def reach_rows(largest_px: float) -> tuple[int, int]:
 
 _NO_SUMS = np.empty((2, 0, 0, 0), np.float32)
 _NO_SPANS = (np.empty((0, 0, 0, 2), np.float32), np.empty((0, 0, 0, 2), np.float32))
+_PLANES = octant_place(*np.indices((WIDE_PX + 1, WIDE_PX + 1))).astype(np.int64) * _PLANE  # bytes, [dx, dy]
 _level_of: Any = njit(level_of)
-
-
-@njit(cache=True, nogil=True)
-def _form_kernel(above, below, basis, reach, parts, seen, sign):
-    """Write a sample's kernel by its visibility, rows 0..-reach from ``above`` on and rows 0..reach from ``below`` on.
-
-    The odd basis kernels take the sign of the blur, and those odd in dy change it above the middle.
-    """
-    a0, a1, a2, a3, a4, a5 = seen[0], sign * seen[1], sign * seen[2], seen[3], seen[4], seen[5]
-    row_bytes = BYTES * parts + _ZEROS
-    level_bytes = row_bytes * (1 + (NARROW_PX if parts == 1 else WIDE_PX))
-    for row in range(reach + 1):
-        for part in range(parts):
-            move = row_bytes * row + BYTES * part
-            place = basis + move
-            even = fma(zero(), load(place), a0)
-            even = fma(even, load(place + level_bytes), a1)
-            even = fma(even, load(place + 4 * level_bytes), a4)
-            even = fma(even, load(place + 5 * level_bytes), a5)
-            odd = fma(fma(zero(), load(place + 2 * level_bytes), a2), load(place + 3 * level_bytes), a3)
-            store(above + move, subtract(even, odd))
-            store(below + move, add(even, odd))
 
 
 @njit(cache=True, nogil=True)
@@ -190,96 +187,167 @@ def _is_wide(span, focus_q):
 
 
 @njit(cache=True, nogil=True)
-def _select(ring, y, p, source, i, samples, coarser_span, focus_q, coarse, top, levels):
-    """Leave out samples that are spread at another level of the scene; spread those too large for any kernel here.
-
-    The highest level of kernels left is returned.
-    """
+def _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, top, levels):
+    """Leave out samples that are spread at another level of the scene; spread those too large for any kernel here."""
     light, disparity, index, _, span, pocket, visibility = samples
-    highest = np.int32(0)
-    for k in range(GROUP):
-        if levels[k] == 0:
+    for i in range(len(levels)):
+        if levels[i] == 0:
             continue
-        x = min(max(i + k - len(ring) // 2, 0), span.shape[2] - 1)
+        x = min(max(i - left, 0), span.shape[2] - 1)
         taken = not coarse or _is_wide(span[p, source, x], focus_q)
         if taken and coarser_span.size > 0:
             taken = not _is_wide(coarser_span[pocket[p, source, x], source // 2, x // 2], focus_q / 2)
-        if taken and levels[k] > top + 1:
-            kind = index[p, source, i + k]
+        if taken and levels[i] > top + 1:
+            kind = index[p, source, i]
             seen = visibility[max(kind - PARTIAL, 0)]
-            color = light[p, source, PLANES * (i + k) : PLANES * (i + k + 1)]
-            _add_large(ring, y, _MARGIN + i + k, color, focus_q - disparity[p, source, i + k], seen, kind == WHOLE)
+            color = light[p, source, :, i]
+            _add_large(ring, y, _MARGIN + i, color, focus_q - disparity[p, source, i], seen, kind == WHOLE)
             taken = False
         if not taken:
-            levels[k] = 0
-        highest = max(highest, levels[k])
-    return highest
+            levels[i] = 0
 
 
 @njit(cache=True, nogil=True)
-def _scatter_row(
-    ring, y, first, last, p, source, samples, coarser_span, focus_q, coarse, table, formed, rows, places, levels
+def _gather_whole(light, stride, kinds, blocks, levels, left, width, table, rows, reaches, weights, places, plane):
+    """Add a row's samples that the whole lens sees to the rows of sums that they reach."""
+    radii, _, _, octant, planes = table
+    first, last = left // LANES, (left + width + LANES - 1) // LANES  # blocks of pixels
+    around = 1 if left > 0 else 0
+    for i in range(len(levels)):
+        rows[i] = levels[i] * np.int32(kinds[i] == WHOLE)
+    # How far the kernels of a block of samples reach; from how far a block of pixels gathers; what a block of samples
+    # needs so that pixels on either side can.
+    own, gathered, needed = reaches[0], reaches[1], reaches[2]
+    own[:] = -1
+    for block in range(first - around, last + around):
+        if blocks[block] & WHOLE:
+            highest = np.int32(0)
+            for level in rows[LANES * block : LANES * (block + 1)]:
+                highest = max(highest, level)
+            own[block + 2] = radii[highest]
+    for i in range(1, len(own) - 1):
+        gathered[i] = max(own[i - 1], own[i], own[i + 1])
+    for i in range(2, len(own) - 2):
+        needed[i] = max(gathered[i - 1], gathered[i], gathered[i + 1])
+    for i in range(len(rows)):
+        rows[i] *= np.int32(4 * OCTANT)
+    one = 8 * planes.shape[1]
+    for begin in range(first, last, _CHUNK):
+        end = min(begin + _CHUNK, last)
+        for block in range(begin - around, end + around):
+            reach = needed[block + 2]
+            if reach >= 0:
+                quads = ((reach + 1) * (reach + 2) + 7) // 8
+                to = address(weights) + BYTES * (block - begin + 1)
+                look_up(address(octant), address(rows) + BYTES * block, quads, to, _PLANE)
+        for block in range(begin, end):
+            reach = gathered[block + 2]
+            if reach < 0:
+                continue
+            count = reach + 1 if reach < _GATHERED else (reach + 2) // 2
+            here, column = address(weights) + BYTES * (block - begin + 1), BYTES * block + 4 * _MARGIN
+            sample = light + BYTES * block
+            for dy in range(0, reach + 1, count):
+                n = min(count, reach + 1 - dy)
+                ways, over, under = address(planes) + 8 * dy, address(places) + 8 * dy, address(places[1]) + 8 * dy
+                if n == 1:
+                    gather_1(sample, stride, here, ways, one, reach, over, under, column, plane)
+                elif n == 2:
+                    gather_2(sample, stride, here, ways, one, reach, over, under, column, plane)
+                elif n == 3:
+                    gather_3(sample, stride, here, ways, one, reach, over, under, column, plane)
+                elif n == 4:
+                    gather_4(sample, stride, here, ways, one, reach, over, under, column, plane)
+                elif n == 5:
+                    gather_5(sample, stride, here, ways, one, reach, over, under, column, plane)
+                else:
+                    gather_6(sample, stride, here, ways, one, reach, over, under, column, plane)
+
+
+@njit(cache=True, nogil=True)
+def _spread_partial(
+    light, stride, q, kinds, blocks, levels, visibility, focus_q, table, columns, seen, found, places, plane
 ):
-    """Add the samples of a pocket's row ``source`` at y to the rows [first, last) of sums that they reach."""
-    light, disparity, index, groups, _, _, visibility = samples
-    radii, narrow, wide = table
+    """Add a row's samples that a part of the lens sees to the rows of sums that they reach."""
+    radii, narrow, wide, _, _ = table
+    count = 0
+    for block in range(len(blocks)):
+        if blocks[block] & PARTIAL:
+            for i in range(LANES * block, LANES * (block + 1)):
+                columns[count] = i
+                count += (kinds[i] >= PARTIAL) & (levels[i] > 0)
+    first = 0
+    while first < count:
+        group = columns[first] // GROUP * GROUP
+        last, highest = first, np.int32(0)
+        while last < count and columns[last] < group + GROUP:
+            highest = max(highest, levels[columns[last]])
+            last += 1
+        reach = radii[highest]
+        if reach <= NARROW_PX:
+            parts, limit, kernels = 1, NARROW_PX, address(narrow)
+        else:
+            parts, limit, kernels = 2, WIDE_PX, address(wide)
+        row_bytes = BYTES * parts
+        basis_bytes = row_bytes * (1 + limit)
+        for n in range(last - first):
+            i = columns[first + n]
+            # Before the focus the lens is seen mirrored: the odd functions change their sign.
+            sign = np.float32(1.0) if focus_q > q[i] else np.float32(-1.0)
+            row = kinds[i] - PARTIAL
+            for k in range(BASIS_SIZE):
+                seen[n, k] = visibility[row, k]
+            seen[n, 1] *= sign
+            seen[n, 2] *= sign
+            found[n, 0] = light + 4 * i
+            found[n, 1] = kernels + BASIS_SIZE * basis_bytes * np.int64(levels[i]) - 4 * (i - group)
+            found[n, 2] = address(seen) + 4 * BASIS_SIZE * n
+        column = 4 * (group + _MARGIN - limit)
+        for dy in range(reach + 1):
+            over, under = column + places[0, dy], column + places[1, dy]
+            if parts == 1:
+                spread_16(over, under, plane, last - first, address(found), stride, basis_bytes, row_bytes * dy)
+            else:
+                spread_32(over, under, plane, last - first, address(found), stride, basis_bytes, row_bytes * dy)
+        first = last
+
+
+@njit(cache=True, nogil=True)
+def _scatter_row(ring, y, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
+    """Add the samples of a pocket's row ``source`` at y to the rows of sums that they reach."""
+    light, disparity, index, blocks, _, _, visibility = samples
+    columns, seen, found, places, levels, rows, reaches, weights = memory
+    radii = table[0]
     slots, _, padded = ring.shape
     plane = 4 * padded
-    q, kinds, kinds_of_groups = disparity[p, source], index[p, source], groups[p, source]
+    q, kinds, kinds_of_blocks = disparity[p, source], index[p, source], blocks[p, source]
     top = len(radii) - 2
     select = coarse or coarser_span.size > 0
     ceiling = np.float32(top + 1 if select else top)
-    row_light = address(light) + 4 * light.shape[2] * (p * light.shape[1] + source)
+    for i in range(len(q)):
+        level = np.int32(min(_level_of(abs(focus_q - q[i])) + np.float32(0.5), ceiling))
+        levels[i] = (level + np.int32(1)) * np.int32(kinds[i] != NONE)
+    if select:
+        _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, top, levels)
     slot = y % slots
     for dy in range(places.shape[1]):
         over, under = slot - dy, slot + dy
         places[0, dy] = address(ring) + (over if over >= 0 else over + slots) * PLANES * plane
         places[1, dy] = address(ring) + (under if under < slots else under - slots) * PLANES * plane
-    scratch_bytes = (2 * BYTES + _ZEROS) * (1 + WIDE_PX)
-    for i in range(0, len(q), GROUP):
-        kind = kinds_of_groups[i // GROUP]
-        if kind == NONE:
-            continue
-        highest = np.int32(0)
-        for k in range(GROUP):
-            level = np.int32(min(_level_of(abs(focus_q - q[i + k])) + np.float32(0.5), ceiling))
-            levels[k] = (level + np.int32(1)) * np.int32(kinds[i + k] != NONE)
-            highest = max(highest, levels[k])
-        if select:
-            highest = _select(ring, y, p, source, i, samples, coarser_span, focus_q, coarse, top, levels)
-        reach = radii[highest]
-        if reach < 0 or y + reach < first or y - reach >= last:
-            continue
-        if reach <= NARROW_PX:
-            parts, limit, kernels = 1, NARROW_PX, address(narrow)
-        else:
-            parts, limit, kernels = 2, WIDE_PX, address(wide)
-        row_bytes = BYTES * parts + _ZEROS
-        for k in range(GROUP):
-            rows[0, k] = kernels + BASIS_SIZE * row_bytes * (1 + limit) * np.int64(levels[k]) + _ZEROS
-            rows[1, k] = rows[0, k]
-        if kind == PARTIAL:
-            for k in range(GROUP):
-                if kinds[i + k] >= PARTIAL and levels[k] > 0:
-                    sign = np.float32(1.0) if focus_q > q[i + k] else np.float32(-1.0)
-                    kernel = rows[0, k]
-                    rows[0, k] = address(formed) + scratch_bytes * (4 * k + 2 * (parts - 1)) + _ZEROS
-                    rows[1, k] = rows[0, k] + scratch_bytes
-                    seen = visibility[kinds[i + k] - PARTIAL]
-                    _form_kernel(rows[1, k], rows[0, k], kernel, reach, parts, seen, sign)
-        place = row_light + 4 * PLANES * i
-        column = 4 * (i + _MARGIN - limit)
-        for dy in range(reach + 1):
-            over, under = column + places[0, dy], column + places[1, dy]
-            move = row_bytes * dy
-            if kind < PARTIAL and parts == 1:
-                add_mirrored_16(over, under, plane, place, address(rows), move)
-            elif kind < PARTIAL:
-                add_mirrored_32(over, under, plane, place, address(rows), move)
-            elif parts == 1:
-                add_16(over, under, plane, place, address(rows), move)
-            else:
-                add_32(over, under, plane, place, address(rows), move)
+    stride = 4 * light.shape[3]
+    row_light = address(light) + PLANES * stride * (p * light.shape[1] + source)
+    some = NONE
+    for kind in kinds_of_blocks:
+        some |= kind
+    if some & WHOLE:
+        _gather_whole(
+            row_light, stride, kinds, kinds_of_blocks, levels, left, width, table, rows, reaches, weights, places, plane
+        )  # fmt: skip
+    if some & PARTIAL:
+        _spread_partial(
+            row_light, stride, q, kinds, kinds_of_blocks, levels, visibility, focus_q, table, columns, seen, found,
+            places, plane,
+        )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -309,58 +377,60 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
             row[c, left + x] = buffer[i] + (slope if x % 2 == 0 else -slope)
 
 
-@njit(cache=True, nogil=True)
-def _finish_row(over, under, has_back, left, width, out):
-    """One row of colour (3, W) from its sums (4, W'), front and back."""
+@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loop from vectors
+def _finish_row(over, under, has_back, left, out):
+    """One row of colour (3, W') from its sums (4, W''), front and back, which are used up."""
     one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH)
-    if has_back:
-        for x in range(width):
-            i = x + left
-            covered = over[3, i]
-            behind = under[3, i]
-            share = max(one - covered, none) / max(behind, enough) if behind > enough else none
-            scale = one / max(covered + share * behind, enough)
-            for c in range(3):
-                out[c, x] = (over[c, i] + share * under[c, i]) * scale
-    else:
-        for x in range(width):
-            scale = one / max(over[3, x + left], enough)
-            for c in range(3):
-                out[c, x] = over[c, x + left] * scale
+    columns = slice(left, left + out.shape[1])
+    near, far = over[3][columns], under[3][columns]
+    for x in range(len(near)):
+        covered, behind = near[x], far[x]
+        # The back fills just what the front leaves.
+        share = max(one - covered, none) / max(behind, enough) if has_back and behind > enough else none
+        scale = one / max(covered + share * behind, enough)
+        near[x], far[x] = scale, share * scale
+    for c in range(3):
+        light, hidden, to = over[c][columns], under[c][columns], out[c]
+        for x in range(len(to)):
+            to[x] = light[x] * near[x] + hidden[x] * far[x]
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width, wanted, sums, out):
-    rings, formed, rows, places, levels, buffers = work
+    rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
     front, back = layers
     front_span, back_span = spans
     pockets, height = front[1].shape[:2]
     slots = rings.shape[2]
     reach = slots // 2
-    left = reach + _MARGIN
+    left = (reach + LANES - 1) // LANES * LANES  # of the samples' columns, and so many more of the sums'
+    ours = left + _MARGIN
     begin, count = wanted[0], wanted[1] - wanted[0]
     bands = 2 * ((count + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
     for band in prange(bands):
         first, last = begin + count * band // bands, begin + count * (band + 1) // bands  # output rows [first, last)
         thread = get_thread_id()
         over, under = rings[thread, 0], rings[thread, 1]
-        memory = formed[thread], rows[thread], places[thread], levels[thread]
+        memory = (
+            columns[thread], seen[thread], found[thread], places[thread], levels[thread], rows[thread],
+            reaches[thread], weights[thread],
+        )  # fmt: skip
         over[:] = np.float32(0.0)
         under[:] = np.float32(0.0)
         # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
         for y in range(first - reach, last + reach):
             source = min(max(y, 0), height - 1)
             new = (y + reach) % slots
-            _begin_row(over[new], y + reach, last, left, width, coarser[0], buffers[thread])
+            _begin_row(over[new], y + reach, last, ours, width, coarser[0], buffers[thread])
             for p in range(pockets):
-                _scatter_row(over, y, first, last, p, source, front, front_span, focus_q, coarse, table, *memory)
+                _scatter_row(over, y, p, source, left, width, front, front_span, focus_q, coarse, table, memory)
             if has_back:
-                _begin_row(under[new], y + reach, last, left, width, coarser[1], buffers[thread])
+                _begin_row(under[new], y + reach, last, ours, width, coarser[1], buffers[thread])
                 for p in range(pockets):
-                    _scatter_row(under, y, first, last, p, source, back, back_span, focus_q, coarse, table, *memory)
+                    _scatter_row(under, y, p, source, left, width, back, back_span, focus_q, coarse, table, memory)
             done = y - reach
             if done >= first and coarse:
-                sums[0, done] = over[done % slots, :, left : left + width]
-                sums[1, done] = under[done % slots, :, left : left + width]
+                sums[0, done] = over[done % slots, :, ours : ours + width]
+                sums[1, done] = under[done % slots, :, ours : ours + width]
             elif done >= first:
-                _finish_row(over[done % slots], under[done % slots], has_back, left, width, out[done - begin])
+                _finish_row(over[done % slots], under[done % slots], has_back, ours, out[done - begin])

@@ -7,12 +7,15 @@ function, which keeps it alive.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
 
 LANES = 16
 BYTES = 4 * LANES
@@ -27,6 +30,8 @@ class _Lanes(types.Type):
 _lanes = _Lanes()
 _vector = ir.VectorType(ir.FloatType(), LANES)
 _places = ir.VectorType(ir.IntType(32), LANES)
+_whole = ir.IntType(64)
+_nothing = ir.Constant(_vector, [0.0] * LANES)
 
 
 @register_model(_Lanes)
@@ -49,7 +54,7 @@ def _emit_zero(_typing: Any) -> Any:
     """Sixteen zeros."""
 
     def codegen(_context: Any, _builder: Any, _signature: Any, _args: Any) -> Any:
-        return ir.Constant(_vector, [0.0] * LANES)
+        return _nothing
 
     return _lanes(), codegen
 
@@ -71,6 +76,27 @@ def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, _lanes), codegen
+
+
+def _at(builder: Any, place: Any, distance: int, kind: Any) -> Any:
+    """A pointer to what stands ``distance`` bytes after address ``place``."""
+    return builder.inttoptr(builder.add(place, ir.Constant(_whole, distance)), kind.as_pointer())
+
+
+def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any) -> Any:
+    """Write sixteen pixels, three floats each, from address ``place`` on."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pairs = ir.VectorType(ir.IntType(32), 2 * LANES)
+        both = builder.shuffle_vector(*args[1:3], ir.Constant(pairs, list(range(2 * LANES))))
+        third = builder.shuffle_vector(args[3], args[3], ir.Constant(pairs, list(range(2 * LANES))))
+        for part in range(3):
+            order = [(n % 3) * LANES + n // 3 for n in range(part * LANES, (part + 1) * LANES)]
+            pixels = builder.shuffle_vector(both, third, ir.Constant(_places, order))
+            builder.store(pixels, _at(builder, args[0], BYTES * part, _vector), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, _lanes, _lanes, _lanes), codegen
 
 
 def _splat(builder: Any, scalar: Any) -> Any:
@@ -102,74 +128,179 @@ def _emit_fma_each(_typing: Any, total: Any, value: Any, other: Any) -> Any:
     return _lanes(_lanes, _lanes, _lanes), codegen
 
 
-def _emit_add(_typing: Any, a: Any, b: Any) -> Any:
-    """a + b."""
+def _emit_look_up(_typing: Any, table: Any, rows: Any, quads: Any, planes: Any, plane: Any) -> Any:
+    """Rows of a table for sixteen samples, turned: what stands at one place of all rows becomes sixteen floats.
 
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.fadd(*args)
+    table   address of the table, whose rows are ``quads`` times four floats or more
+    rows    address of sixteen int32, the bytes from there to each sample's row
+    planes  address where the first place of all rows goes; the following ones go ``plane`` bytes apart
+    """
 
-    return _lanes(_lanes, _lanes), codegen
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        table, rows, quads, planes, plane = args
+        quarter = ir.VectorType(ir.FloatType(), 4)
+
+        def joined(a: Any, b: Any, places: list[int]) -> Any:
+            kind = ir.VectorType(ir.IntType(32), len(places))
+            return builder.shuffle_vector(a, b, ir.Constant(kind, places))
+
+        def turned(a: Any, b: Any, places: tuple[int, ...]) -> Any:
+            """Of each quarter of a and b the places named, those of b from 4 on."""
+            picked = [4 * q + (n if n < 4 else LANES + n - 4) for q in range(4) for n in places]
+            return joined(a, b, picked)
+
+        # A vector holds the quads of four samples four apart, so that turning within its quarters orders all sixteen.
+        with cgutils.for_range(builder, quads) as loop:
+            move = builder.mul(loop.index, ir.Constant(_whole, 16))
+            base = builder.add(table, move)
+            vectors = []
+            for first in range(4):
+                fours = []
+                for k in range(first, LANES, 4):
+                    row = builder.zext(builder.load(_at(builder, rows, 4 * k, ir.IntType(32))), _whole)
+                    fours.append(builder.load(_at(builder, builder.add(base, row), 0, quarter), align=4))
+                low_half, high_half = (joined(fours[n], fours[n + 1], list(range(8))) for n in (0, 2))
+                vectors.append(joined(low_half, high_half, list(range(LANES))))
+            a, b, c, d = vectors
+            low = turned(a, b, (0, 4, 1, 5)), turned(c, d, (0, 4, 1, 5))
+            high = turned(a, b, (2, 6, 3, 7)), turned(c, d, (2, 6, 3, 7))
+            place = builder.add(planes, builder.mul(builder.mul(loop.index, ir.Constant(_whole, 4)), plane))
+            for pair in (low, high):
+                for places in ((0, 1, 4, 5), (2, 3, 6, 7)):
+                    builder.store(turned(*pair, places), _at(builder, place, 0, _vector), align=4)
+                    place = builder.add(place, plane)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), codegen
 
 
-def _emit_subtract(_typing: Any, a: Any, b: Any) -> Any:
-    """a - b."""
+def _emit_gather(rows: int) -> Any:
+    def emit(
+        _typing: Any, light: Any, stride: Any, weights: Any, planes: Any, step: Any, reach: Any, above: Any, below: Any,
+        column: Any, plane: Any,
+    ) -> Any:  # fmt: skip
+        """Add what sixteen pixels of ``rows`` neighbouring rows either side receive from the samples of one row.
 
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.fsub(*args)
-
-    return _lanes(_lanes, _lanes), codegen
-
-
-def _emit_add_group(width: int, mirrored: bool) -> Any:
-    def emit(_typing: Any, above: Any, below: Any, plane: Any, light: Any, rows: Any, move: Any) -> Any:
-        """Add two rows of the kernels of GROUP neighbours to two windows of ``width`` vectors in each of four planes.
-
-        above, below  addresses of the two windows in the first plane; the other planes follow ``plane`` bytes apart.
-                      Where both are the same, it is one window and one row
-        light         address of the four floats of each neighbour
-        rows          address of GROUP addresses for the row below and as many for the one above, which are not read
-                      where it is ``mirrored``, that is, the same; the k-th neighbour's row stands ``move`` bytes from
-                      the k-th of them and is read from k places before that, where zeros must stand
+        light         address of the first of the samples level with the pixels; four planes, ``stride`` bytes apart
+        weights       address of the weights of this sample in the first plane of weights
+        planes        address of the distances (bytes) of the planes of the ``rows`` weights at a distance dx = 0; those
+                      of dx = 1 stand ``step`` bytes on, and so to ``reach``
+        above, below  addresses of ``rows`` addresses each, of rows of sums; where both are the same, it is one row
+        column        bytes from there to the pixels in the first of four planes, which follow ``plane`` bytes apart
         """
 
         def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            whole = ir.IntType(64)
+            light, stride, weights, planes, step, reach, above, below, column, plane = args
+            totals = [[cgutils.alloca_once_value(builder, _nothing) for _ in range(4)] for _ in range(rows)]
+            one = ir.Constant(_whole, 1)
+            taps = builder.add(builder.add(reach, reach), one)
+            with cgutils.for_range(builder, taps) as loop:
+                dx = builder.sub(loop.index, reach)
+                away = builder.select(builder.icmp_signed("<", dx, ir.Constant(_whole, 0)), builder.neg(dx), dx)
+                move = builder.mul(dx, ir.Constant(_whole, 4))
+                place = builder.add(light, move)
+                colors = []
+                for _ in range(4):
+                    colors.append(builder.load(_at(builder, place, 0, _vector), align=4))
+                    place = builder.add(place, stride)
+                here = builder.add(weights, move)
+                distances = builder.add(planes, builder.mul(away, step))
+                for row, total in enumerate(totals):
+                    distance = builder.load(_at(builder, distances, 8 * row, _whole))
+                    weight = builder.load(_at(builder, builder.add(here, distance), 0, _vector), align=4)
+                    for sum_place, color in zip(total, colors, strict=True):
+                        builder.store(_fused(builder, builder.load(sum_place), weight, color), sum_place)
+            for row, total in enumerate(totals):
+                ends = [builder.load(_at(builder, side, 8 * row, _whole)) for side in (above, below)]
 
-            def at(place: Any, distance: int, kind: Any) -> Any:
-                return builder.inttoptr(builder.add(place, ir.Constant(whole, distance)), kind.as_pointer())
+                def add(end: Any, total: Any = total) -> None:
+                    end = builder.add(end, column)
+                    for sum_place in total:
+                        pixels = _at(builder, end, 0, _vector)
+                        before = builder.load(pixels, align=4)
+                        builder.store(builder.fadd(before, builder.load(sum_place)), pixels, align=4)
+                        end = builder.add(end, plane)
 
-            def weights(k: int, side: int) -> list[Any]:
-                row = builder.add(builder.load(at(args[4], 8 * (k + GROUP * side), whole)), args[5])
-                return [builder.load(at(row, BYTES * n - 4 * k, _vector), align=4) for n in range(width)]
+                add(ends[0])
+                if row:
+                    add(ends[1])
+                else:
+                    with builder.if_then(builder.icmp_signed("!=", *ends)):
+                        add(ends[1])
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 10), codegen
+
+    return emit
+
+
+def _emit_spread(width: int) -> Any:
+    def emit(
+        _typing: Any, above: Any, below: Any, plane: Any, count: Any, samples: Any, stride: Any, basis: Any, move: Any
+    ) -> Any:
+        """Add two rows of the kernels of ``count`` neighbours to two windows, ``width`` vectors in each of four planes.
+
+        A kernel is a sum of six basis kernels; the third and fourth change their sign from the row below to that above.
+
+        above, below  addresses of the two windows in the first plane; the other planes follow ``plane`` bytes apart.
+                      Where both are the same, it is one window and one row
+        samples       address of three addresses a sample: its light (four floats ``stride`` bytes apart), its first
+                      basis kernel, the others following ``basis`` bytes apart, and its six coefficients
+        move          bytes from a basis kernel to the row to take
+        """
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            above, below, plane, count, samples, stride, basis, move = args
 
             def windows(place: Any) -> list[list[Any]]:
                 planes = [place]
                 for _ in range(3):
-                    planes.append(builder.add(planes[-1], args[2]))
-                return [[at(plane, BYTES * n, _vector) for n in range(width)] for plane in planes]
+                    planes.append(builder.add(planes[-1], plane))
+                return [[_at(builder, plane, BYTES * n, _vector) for n in range(width)] for plane in planes]
+
+            def rows_of(kernel: Any, coefficients: Any) -> list[list[Any]]:
+                """The row below and the row above."""
+                even, odd = ([_nothing] * width for _ in range(2))
+                for k in range(6):
+                    scalar = _splat(builder, builder.load(_at(builder, coefficients, 4 * k, ir.FloatType())))
+                    total = odd if k in (2, 3) else even
+                    for n in range(width):
+                        values = builder.load(_at(builder, kernel, BYTES * n, _vector), align=4)
+                        total[n] = _fused(builder, total[n], values, scalar)
+                    kernel = builder.add(kernel, basis)
+                return [
+                    [combine(e, o) for e, o in zip(even, odd, strict=True)] for combine in (builder.fadd, builder.fsub)
+                ]
 
             def add(sides: list[int]) -> None:
-                places = [windows(args[1 - side]) for side in sides]
-                totals = [[[builder.load(p, align=4) for p in plane] for plane in planes] for planes in places]
-                for k in range(GROUP):
-                    kernels = [weights(k, 0 if mirrored else side) for side in sides]
+                places = [windows((below, above)[side]) for side in sides]
+                totals = [
+                    [[cgutils.alloca_once_value(builder, builder.load(p, align=4)) for p in row] for row in rows]
+                    for rows in places
+                ]
+                with cgutils.for_range(builder, count) as loop:
+                    sample = builder.add(samples, builder.mul(loop.index, ir.Constant(_whole, 24)))
+                    light, kernel, coefficients = (builder.load(_at(builder, sample, 8 * n, _whole)) for n in range(3))
+                    weights = rows_of(builder.add(kernel, move), coefficients)
                     for c in range(4):
-                        scalar = _splat(builder, builder.load(at(args[3], 16 * k + 4 * c, ir.FloatType())))
-                        for total, kernel in zip(totals, kernels, strict=True):
-                            total[c] = [_fused(builder, t, w, scalar) for t, w in zip(total[c], kernel, strict=True)]
-                for planes, total in zip(places, totals, strict=True):
-                    for plane, values in zip(planes, total, strict=True):
-                        for place, value in zip(plane, values, strict=True):
-                            builder.store(value, place, align=4)
+                        scalar = _splat(builder, builder.load(_at(builder, light, 0, ir.FloatType())))
+                        light = builder.add(light, stride)
+                        for side, total in zip(sides, totals, strict=True):
+                            for place, weight in zip(total[c], weights[side], strict=True):
+                                builder.store(_fused(builder, builder.load(place), weight, scalar), place)
+                for rows, total in zip(places, totals, strict=True):
+                    for row, values in zip(rows, total, strict=True):
+                        for place, value in zip(row, values, strict=True):
+                            builder.store(builder.load(value), place, align=4)
 
-            with builder.if_else(builder.icmp_signed("==", args[0], args[1])) as (one, two):
+            with builder.if_else(builder.icmp_signed("==", above, below)) as (one, two):
                 with one:
                     add([0])
                 with two:
                     add([0, 1])
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 6), codegen
+        return types.void(*[types.int64] * 8), codegen
 
     return emit
 
@@ -178,11 +309,23 @@ address: Any = intrinsic(_emit_address)
 zero: Any = intrinsic(_emit_zero)
 load: Any = intrinsic(_emit_load)
 store: Any = intrinsic(_emit_store)
+store_pixels: Any = intrinsic(_emit_store_pixels)
 fma: Any = intrinsic(_emit_fma)
 fma_each: Any = intrinsic(_emit_fma_each)
-add: Any = intrinsic(_emit_add)
-subtract: Any = intrinsic(_emit_subtract)
-add_16: Any = intrinsic(_emit_add_group(1, False))
-add_32: Any = intrinsic(_emit_add_group(2, False))
-add_mirrored_16: Any = intrinsic(_emit_add_group(1, True))
-add_mirrored_32: Any = intrinsic(_emit_add_group(2, True))
+look_up: Any = intrinsic(_emit_look_up)
+gather_1: Any = intrinsic(_emit_gather(1))
+gather_2: Any = intrinsic(_emit_gather(2))
+gather_3: Any = intrinsic(_emit_gather(3))
+gather_4: Any = intrinsic(_emit_gather(4))
+gather_5: Any = intrinsic(_emit_gather(5))
+gather_6: Any = intrinsic(_emit_gather(6))
+spread_16: Any = intrinsic(_emit_spread(1))
+spread_32: Any = intrinsic(_emit_spread(2))
+
+
+def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros (float32) whose first stands at the start of a line of the cache."""
+    size = math.prod(shape)
+    room = np.zeros(size + LANES, np.float32)
+    first = -room.ctypes.data // 4 % LANES
+    return room[first : first + size].reshape(shape)

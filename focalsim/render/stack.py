@@ -191,7 +191,7 @@ def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32],
         )
     if min(depth.shape) < 2:
         raise RenderError(f"the frame must be at least 2 x 2 pixels, got {depth.shape}")
-    if not np.all(np.isfinite(rgb)) or float(rgb.min()) < 0:
+    if not 0 <= float(rgb.min()) <= float(rgb.max()) < np.inf:  # false where one of them is NaN
         raise RenderError("rgb_linear must be finite and not negative")
     known = np.isfinite(depth) & (depth > 0)
     if valid is None:

@@ -12,6 +12,7 @@ order of kernels.lens_basis that fits best. Each ray is thereby counted once: sl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import cv2
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from focalsim.render.kernels import lens_basis
 from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
+from focalsim.render.simd import LANES
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
 _RAY_PX = 1.42  # a ray passes pixels whose centres are so near
@@ -38,6 +40,18 @@ def lens_points() -> NDArray[np.float64]:
     return np.concatenate(points)
 
 
+@cache
+def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Half of x and y (48,) of the points, and the fit (6, 48) of lens_basis to what is seen from them.
+
+    Filled up to whole vectors by rays that nothing stands on and that count for nothing.
+    """
+    points = lens_points()
+    more = (0, -len(points) % LANES)
+    x, y = np.pad(points.T / 2, ((0, 0), more), constant_values=np.inf).astype(np.float32)
+    return x, y, np.pad(np.linalg.pinv(lens_basis(points)), ((0, 0), more)).astype(np.float32)
+
+
 def lens_visibility(
     disparity_px: NDArray[np.float32],
     present: NDArray[np.bool_],
@@ -51,8 +65,6 @@ def lens_visibility(
     index is NONE where no sample is or none of it is seen, WHOLE where all of the lens sees it, else PARTIAL + n.
     ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them.
     """
-    points = lens_points()
-    fit = np.linalg.pinv(lens_basis(points)).astype(np.float32)  # (6, 37)
     index = present.astype(np.int32) * WHOLE
     if not present.any():
         return index[rows], np.empty((0, 6), np.float32)
@@ -66,9 +78,7 @@ def lens_visibility(
         reach,
         front_disparity_px,
         front_coverage,
-        np.ascontiguousarray(points[:, 0] / 2, dtype=np.float32),
-        np.ascontiguousarray(points[:, 1] / 2, dtype=np.float32),
-        fit,
+        *_rays(),
         index,
         coefficients,
     )

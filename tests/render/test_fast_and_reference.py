@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from focalsim.render import reference, scatter, visibility
-from focalsim.render.kernels import NARROW_PX, WIDE_PX, diameter_of, kernel_table, keys6, lens_basis, level_of
+from focalsim.render.kernels import (
+    NARROW_PX,
+    WIDE_PX,
+    diameter_of,
+    kernel_table,
+    keys6,
+    lens_basis,
+    level_of,
+    octant_place,
+)
 from focalsim.render.layers import EDGE_PX, Layers, split_layers
 from focalsim.render.resample import AxisMap, planar
 from focalsim.render.scatter import Scatter
-from focalsim.render.simd import GROUP
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility, seen_samples
 
 
@@ -72,17 +80,27 @@ def test_narrow_and_wide_kernels_are_the_same():
     narrow = table.radius <= NARROW_PX
     assert 40 < narrow.sum() < len(narrow)
     shift = WIDE_PX - NARROW_PX
-    columns = table.narrow.shape[3] - 8
+    columns = 2 * NARROW_PX + 1
     np.testing.assert_array_equal(
-        table.narrow[1:][narrow][..., 8:],
-        table.wide[1:][narrow][:, :, : NARROW_PX + 1, 8 + shift : 8 + shift + columns],
+        table.narrow[1:][narrow][..., :columns],
+        table.wide[1:][narrow][:, :, : NARROW_PX + 1, shift : shift + columns],
     )
+
+
+def test_an_octant_mirrored_is_the_whole_kernel():
+    table = kernel_table(18.0)
+    dy, dx = np.abs(np.indices((2 * WIDE_PX + 1,) * 2) - WIDE_PX)
+    for level in range(0, len(table.radius), 7):
+        mirrored = table.octant[level + 1, octant_place(dy, dx)]
+        np.testing.assert_array_equal(mirrored, whole_kernel(table, level, 0)[:, : 2 * WIDE_PX + 1])
+        reach = table.radius[level]
+        assert not table.octant[level + 1, (reach + 1) * (reach + 2) // 2 :].any()
 
 
 @pytest.mark.parametrize("diameter", [1.0, 2.5, 7.5, 15.0])
 def test_kernels_have_the_disc_s_second_moment(diameter):
     kernel = whole_kernel(kernel_table(16.0), int(level_of(diameter)), 0)
-    dy, dx = np.arange(len(kernel)) - WIDE_PX, np.arange(kernel.shape[1]) - WIDE_PX - GROUP
+    dy, dx = np.arange(len(kernel)) - WIDE_PX, np.arange(kernel.shape[1]) - WIDE_PX
     assert float((kernel * dx**2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
     assert float((kernel * dy[:, None] ** 2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
 

@@ -64,9 +64,8 @@ Kernels = Disc | Polygon
 def disc_kernels(device: torch.device) -> Disc:
     """Kernels of every blur up to LARGEST_PX."""
     table = kernel_table(LARGEST_PX)
-    middle = WIDE_PX + 8
     reach = int(table.radius.max())
-    taps = table.wide[1:, :, : reach + 1, middle : middle + reach + 1].transpose(1, 2, 3, 0)
+    taps = table.wide[1:, :, : reach + 1, WIDE_PX : WIDE_PX + reach + 1].transpose(1, 2, 3, 0)
     return Disc(
         torch.from_numpy(np.ascontiguousarray(taps)).to(device), torch.from_numpy(table.radius).int().to(device)
     )
