@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from focalsim.render.kernels import lens_basis
 from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
-from focalsim.render.simd import LANES
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
 _RAY_PX = 1.42  # a ray passes pixels whose centres are so near
@@ -42,14 +41,10 @@ def lens_points() -> NDArray[np.float64]:
 
 @cache
 def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Half of x and y (48,) of the points, and the fit (6, 48) of lens_basis to what is seen from them.
-
-    Filled up to whole vectors by rays that nothing stands on and that count for nothing.
-    """
+    """Half of x and y (37,) of the points, and the fit (6, 37) of lens_basis to what is seen from them."""
     points = lens_points()
-    more = (0, -len(points) % LANES)
-    x, y = np.pad(points.T / 2, ((0, 0), more), constant_values=np.inf).astype(np.float32)
-    return x, y, np.pad(np.linalg.pinv(lens_basis(points)), ((0, 0), more)).astype(np.float32)
+    x, y = np.ascontiguousarray(points.T / 2, np.float32)
+    return x, y, np.linalg.pinv(lens_basis(points)).astype(np.float32)
 
 
 def lens_visibility(
