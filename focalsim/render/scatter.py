@@ -101,6 +101,7 @@ class Scatter:
                 sums,
                 level.has_back,
                 level.work,
+                level.left,
                 level.width,
                 rows[n],
                 level.sums,
@@ -114,7 +115,7 @@ class _Level:
     def __init__(self, front: Samples, back: Samples, finest: bool = True) -> None:
         self._layers = (front, back)
         _, self.height, self.width, _ = front.span.shape
-        reach, threads = front.reach_px, get_num_threads()
+        self.left, reach, threads = front.left_px, front.reach_px, get_num_threads()
         self.arrays = tuple(
             (s.light, s.disparity, s.index, s.blocks, s.span, s.pocket, s.visibility) for s in self._layers
         )
@@ -208,8 +209,10 @@ def _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, to
 
 
 @njit(cache=True, nogil=True)
-def _gather_whole(light, stride, kinds, blocks, levels, left, width, table, rows, reaches, weights, places, plane):
-    """Add a row's samples that the whole lens sees to the rows of sums that they reach."""
+def _gather_whole(
+    light, stride, kinds, blocks, levels, left, width, away, table, rows, reaches, weights, places, plane
+):
+    """Add a row's samples that the whole lens sees to the rows of sums that they reach, ``away`` rows or farther."""
     radii, _, _, octant, planes = table
     first, last = left // LANES, (left + width + LANES - 1) // LANES  # blocks of pixels
     around = 1 if left > 0 else 0
@@ -224,7 +227,7 @@ def _gather_whole(light, stride, kinds, blocks, levels, left, width, table, rows
             highest = np.int32(0)
             for level in rows[LANES * block : LANES * (block + 1)]:
                 highest = max(highest, level)
-            own[block + 2] = radii[highest]
+            own[block + 2] = radii[highest] if radii[highest] >= away else -1
     for i in range(1, len(own) - 1):
         gathered[i] = max(own[i - 1], own[i], own[i + 1])
     for i in range(2, len(own) - 2):
@@ -244,7 +247,7 @@ def _gather_whole(light, stride, kinds, blocks, levels, left, width, table, rows
             reach = gathered[block + 2]
             if reach < 0:
                 continue
-            count = reach + 1 if reach < _GATHERED else (reach + 2) // 2
+            count = reach // (reach // _GATHERED + 1) + 1
             here, column = address(weights) + BYTES * (block - begin + 1), BYTES * block + 4 * _MARGIN
             sample = light + BYTES * block
             for dy in range(0, reach + 1, count):
@@ -266,9 +269,9 @@ def _gather_whole(light, stride, kinds, blocks, levels, left, width, table, rows
 
 @njit(cache=True, nogil=True)
 def _spread_partial(
-    light, stride, q, kinds, blocks, levels, visibility, focus_q, table, columns, seen, found, places, plane
+    light, stride, q, kinds, blocks, levels, visibility, focus_q, away, table, columns, seen, found, places, plane
 ):
-    """Add a row's samples that a part of the lens sees to the rows of sums that they reach."""
+    """Add a row's samples that a part of the lens sees to the sums that they reach, ``away`` rows or farther."""
     radii, narrow, wide, _, _ = table
     count = 0
     for block in range(len(blocks)):
@@ -284,6 +287,9 @@ def _spread_partial(
             highest = max(highest, levels[columns[last]])
             last += 1
         reach = radii[highest]
+        if reach < away:
+            first = last
+            continue
         if reach <= NARROW_PX:
             parts, limit, kernels = 1, NARROW_PX, address(narrow)
         else:
@@ -313,8 +319,11 @@ def _spread_partial(
 
 
 @njit(cache=True, nogil=True)
-def _scatter_row(ring, y, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
-    """Add the samples of a pocket's row ``source`` at y to the rows of sums that they reach."""
+def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
+    """Add the samples of a pocket's row ``source`` at y to the rows of sums that they reach.
+
+    The rows that are wanted begin ``away`` rows from y.
+    """
     light, disparity, index, blocks, _, _, visibility = samples
     columns, seen, found, places, levels, rows, reaches, weights = memory
     radii = table[0]
@@ -341,12 +350,13 @@ def _scatter_row(ring, y, p, source, left, width, samples, coarser_span, focus_q
         some |= kind
     if some & WHOLE:
         _gather_whole(
-            row_light, stride, kinds, kinds_of_blocks, levels, left, width, table, rows, reaches, weights, places, plane
+            row_light, stride, kinds, kinds_of_blocks, levels, left, width, away, table, rows, reaches, weights,
+            places, plane,
         )  # fmt: skip
     if some & PARTIAL:
         _spread_partial(
-            row_light, stride, q, kinds, kinds_of_blocks, levels, visibility, focus_q, table, columns, seen, found,
-            places, plane,
+            row_light, stride, q, kinds, kinds_of_blocks, levels, visibility, focus_q, away, table, columns, seen,
+            found, places, plane,
         )  # fmt: skip
 
 
@@ -396,15 +406,14 @@ def _finish_row(over, under, has_back, left, out):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width, wanted, sums, out):
+def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, left, width, wanted, sums, out):
     rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
     front, back = layers
     front_span, back_span = spans
     pockets, height = front[1].shape[:2]
     slots = rings.shape[2]
     reach = slots // 2
-    left = (reach + LANES - 1) // LANES * LANES  # of the samples' columns, and so many more of the sums'
-    ours = left + _MARGIN
+    ours = left + _MARGIN  # of the sums' columns
     begin, count = wanted[0], wanted[1] - wanted[0]
     bands = 2 * ((count + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
     for band in prange(bands):
@@ -421,13 +430,16 @@ def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, width,
         for y in range(first - reach, last + reach):
             source = min(max(y, 0), height - 1)
             new = (y + reach) % slots
+            away = max(first - y, y - last + 1)
             _begin_row(over[new], y + reach, last, ours, width, coarser[0], buffers[thread])
             for p in range(pockets):
-                _scatter_row(over, y, p, source, left, width, front, front_span, focus_q, coarse, table, memory)
+                _scatter_row(over, y, away, p, source, left, width, front, front_span, focus_q, coarse, table, memory)
             if has_back:
                 _begin_row(under[new], y + reach, last, ours, width, coarser[1], buffers[thread])
                 for p in range(pockets):
-                    _scatter_row(under, y, p, source, left, width, back, back_span, focus_q, coarse, table, memory)
+                    _scatter_row(
+                        under, y, away, p, source, left, width, back, back_span, focus_q, coarse, table, memory
+                    )
             done = y - reach
             if done >= first and coarse:
                 sums[0, done] = over[done % slots, :, ours : ours + width]
