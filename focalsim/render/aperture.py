@@ -22,7 +22,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.camera.effects import Aperture
-from focalsim.render.kernels import BASIS_SIZE, SUPPORT_PX, diameter_of, keys6, lens_basis, level_of
+from focalsim.render.interpolation import SUPPORT_PX, keys6
+from focalsim.render.kernels import BASIS_SIZE, diameter_of, lens_basis, level_of
 from focalsim.render.scatter import ENOUGH
 from focalsim.render.visibility import NONE, PARTIAL, SeenSamples
 

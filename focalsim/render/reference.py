@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.render.kernels import SUPPORT_PX, keys6
+from focalsim.render.interpolation import SUPPORT_PX, keys6
 from focalsim.render.layers import EDGE_PX, Layers
 
 

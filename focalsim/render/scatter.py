@@ -30,6 +30,7 @@ from focalsim.render.kernels import (
     kernel_table,
     level_of,
     octant_place,
+    reach_px,
 )
 from focalsim.render.samples import MERGE_PX, PLANES, Samples
 from focalsim.render.simd import (
@@ -72,12 +73,12 @@ class Scatter:
     def __init__(self, layers: Iterable[SeenSamples], largest_px: float) -> None:
         table = kernel_table(largest_px)
         self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide, table.octant, _PLANES)
-        reach = table.reach_px(largest_px)
+        reach = reach_px(largest_px)
         front, back = (Samples.of_layer(*samples, reach) for samples in layers)
         self._levels = [_Level(front, back)]
         while largest_px > LARGEST_PX:
             largest_px /= 2
-            self._levels.append(self._levels[-1].coarser(table.reach_px(largest_px)))
+            self._levels.append(self._levels[-1].coarser(reach_px(largest_px)))
 
     def blur(self, focus_disparity_px: float, out: NDArray[np.float32], top: int = 0) -> None:
         """Render the rows from ``top`` of the slice focused at g/s into ``out``, an image as resample.planar gives it.
@@ -143,13 +144,12 @@ class _Level:
 
 def reach_rows(largest_px: float) -> tuple[int, int]:
     """How many rows above and below a row its light comes from, and how many rows are one of the coarsest level."""
-    table = kernel_table(largest_px)
-    reach, joined, cell = table.reach_px(largest_px), 0, 1
+    reach, joined, cell = reach_px(largest_px), 0, 1
     while largest_px > LARGEST_PX:
         largest_px /= 2
         cell *= 2
         joined += (_JOIN_ROWS + 1) * cell
-        reach = max(reach, joined + table.reach_px(largest_px) * cell)
+        reach = max(reach, joined + reach_px(largest_px) * cell)
     return reach, cell
 
 

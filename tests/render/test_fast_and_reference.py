@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from focalsim.render.kernels import (
     WIDE_PX,
     diameter_of,
     kernel_table,
-    keys6,
     lens_basis,
     level_of,
     octant_place,
@@ -50,12 +50,13 @@ def scene(edges):
     return rgb, q
 
 
-# Without edges the two differ by the 1/16 px of blur levels and the trimmed rims: 45 dB is an error below half a code.
+# Without edges the two differ by the 1/16 px of blur levels and by how they interpolate, little in a smooth picture.
 # With edges the visibility is a polynomial of second order instead of a mask: within 2 % of full scale.
 @pytest.mark.parametrize(("edges", "decibel"), [(False, 50.0), (True, 35.0)])
 @pytest.mark.parametrize("focus_q", [0.5, 3.0, 7.0])
 def test_fast_path_agrees_with_the_reference(edges, decibel, focus_q):
-    layers = split_layers(*scene(edges))
+    rgb, q = scene(edges)
+    layers = split_layers(cv2.GaussianBlur(rgb, (0, 0), 1.0), q)
     slow = reference.render_slice(layers, focus_q, sunflower(80))
     assert psnr(fast(layers, focus_q), slow) > decibel
 
@@ -72,7 +73,7 @@ def test_every_kernel_sums_to_one_and_the_other_basis_kernels_to_zero():
     for level in range(0, len(table.radius), 7):
         for k in range(6):
             total = whole_kernel(table, level, k).sum()
-            assert total == pytest.approx(1.0 if k == 0 else 0.0, abs=2e-3 if k else 1e-6)
+            assert total == pytest.approx(1.0 if k == 0 else 0.0, abs=1e-6)
 
 
 def test_narrow_and_wide_kernels_are_the_same():
@@ -101,8 +102,8 @@ def test_an_octant_mirrored_is_the_whole_kernel():
 def test_kernels_have_the_disc_s_second_moment(diameter):
     kernel = whole_kernel(kernel_table(16.0), int(level_of(diameter)), 0)
     dy, dx = np.arange(len(kernel)) - WIDE_PX, np.arange(kernel.shape[1]) - WIDE_PX
-    assert float((kernel * dx**2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
-    assert float((kernel * dy[:, None] ** 2).sum()) == pytest.approx(diameter**2 / 16, rel=0.03)
+    assert float((kernel * dx**2).sum()) == pytest.approx(diameter**2 / 16, rel=1e-4)
+    assert float((kernel * dy[:, None] ** 2).sum()) == pytest.approx(diameter**2 / 16, rel=1e-4)
 
 
 # The coarser levels see the scene through averages of 2 x 2 and more pixels, each spread by a disc of 8 px or more.
@@ -126,14 +127,6 @@ def test_a_speck_before_a_sharp_wall_is_spread_though_no_coarse_pixel_can_take_i
     offset = np.arange(121) - 60
     assert light.sum() == pytest.approx(1.0, rel=0.1)
     assert (light * offset**2).sum() / light.sum() == pytest.approx(blur**2 / 16, rel=0.05)
-
-
-def test_interpolating_kernel_reproduces_cubics():
-    taps = np.arange(-4, 6)
-    for shift in np.linspace(0, 1, 11):
-        weights = keys6(taps - shift)
-        for power in range(4):
-            assert (weights * taps.astype(float) ** power).sum() == pytest.approx(shift**power, abs=1e-12)
 
 
 def test_lens_basis_has_zero_mean_but_for_the_first():

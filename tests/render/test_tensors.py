@@ -50,7 +50,7 @@ def test_tensors_give_the_light_of_the_compiled_code(device, warp):
     assert isinstance(got, np.ndarray)
     assert got.shape == want.shape
     assert psnr(got, want) > 100.0
-    assert np.abs(want - np.roll(want, 1, axis=0)).max() > 0.05  # the slices do differ
+    assert np.abs(want - np.roll(want, 1, axis=0)).max() > 0.03  # the slices do differ
 
 
 def test_tensors_in_tensors_out():
