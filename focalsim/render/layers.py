@@ -7,7 +7,8 @@ colour B
     C = a F + (1 - a) B                                   (compositing equation, exact: in focus nothing changes)
 
 with F and B estimated from the pure pixels around it on either side, and a by maximum a posteriori between what the
-colours say and what the shape of the depth edge says. Behind front pixels that a lens can see past, the back is the
+colours say and what the shape of the depth edge says: the mean coverage of the straight edges that part the 3 x 3 depth
+samples around as they are. Behind front pixels that a lens can see past, the back is the
 source's own hidden surface where it knows one, else an average of the nearest farther pixels (highlights damped, since
 an invented highlight shows as a bokeh disc).
 
@@ -17,6 +18,7 @@ Disparity here is q = g/d, in pixels of blur per dioptre of defocus times gain: 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 # Neighbours whose blur differs by more than this (pixels of diameter) belong to different surfaces.
 EDGE_PX = 0.5
-COVERAGE_STD = 0.1  # how far the true coverage lies from what the depth edge's shape says
+COVERAGE_STD = 0.083  # how far the true coverage lies from edge_coverage, root mean square over straight edges
 NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
 
 
@@ -80,7 +82,7 @@ def split_layers(
         layers.back_disparity_px[known] = hidden_disparity_px[known]
     if edge.any():
         fields = [getattr(layers, name) for name in Layers.__slots__]
-        _unmix_edges(rgb, disparity_px, low, high, edge, *fields)
+        _unmix_edges(rgb, disparity_px, low, high, edge, edge_coverage(), *fields)
         if reach_px is None:
             reach_px = lens_reach_px(float(disparity_px.min()), float(disparity_px.max()))
         window = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
@@ -89,8 +91,41 @@ def split_layers(
     return layers
 
 
+@cache
+def edge_coverage() -> NDArray[np.float32]:
+    """How much of a pixel is near, (512,), by which of the 3 x 3 depth samples around it are: row by row, the first is
+    bit 0.
+
+    The mean over all straight edges, of any direction and place, that give these samples; where none does, thin things
+    and corners, every sample stands for a part of the pixel.
+    """
+    # Nearer is what lies at x cos(angle) + y sin(angle) < offset.
+    angles, offsets = np.pi / 200 * (np.arange(400) + 0.5), np.linspace(-2, 2, 400)
+    angle, offset = (grid.ravel() for grid in np.meshgrid(angles, offsets))
+    cos, sin = np.cos(angle), np.sin(angle)
+    labels = [x * cos + y * sin < offset for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    code = np.sum([label << bit for bit, label in enumerate(labels)], axis=0)
+    # The square's area before a line, by the integral of the ramp that its sides make of it.
+    wide, narrow = (np.abs(cos) + np.abs(sin)) / 2, (np.abs(cos) - np.abs(sin)) / 2
+    steps = [np.maximum(offset + end, 0) ** 2 for end in (wide, narrow, -narrow, -wide)]
+    area = (steps[0] - steps[1] - steps[2] + steps[3]) / np.abs(2 * cos * sin)
+    count = np.bincount(code, minlength=512)
+    axis = np.array([1 / 8, 3 / 4, 1 / 8])
+    parts = np.bitwise_and(np.arange(512)[:, None] >> np.arange(9), 1) @ np.outer(axis, axis).ravel()
+    return np.where(count > 0, np.bincount(code, area) / np.maximum(count, 1), parts).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _variance(squares, color, weights, square_weights):
+    """Of a colour yet unseen among weighted ones, a channel: ``squares`` their mean square, ``color`` their mean."""
+    scatter = max(squares - color[0] ** 2 - color[1] ** 2 - color[2] ** 2, np.float32(0.0)) / 3
+    # A sum of weights says less than as many colours: too little scatter was seen, and the mean is uncertain itself.
+    share = min(square_weights / weights**2, np.float32(0.5))
+    return scatter * (1 + share) / (1 - share) + NOISE_VARIANCE
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
+def _unmix_edges(rgb, q, low, high, edge, shape, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
     height, width = q.shape
     for y in prange(height):
         f = np.empty(3, np.float32)
@@ -99,13 +134,15 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
             if not edge[y, x]:
                 continue
             middle = 0.5 * (low[y, x] + high[y, x])
-            prior = 0.0
+            code = 0
             sum_f = np.float32(0.0)
             sum_b = np.float32(0.0)
             q_f = np.float32(0.0)
             q_b = np.float32(0.0)
             square_f = np.float32(0.0)
             square_b = np.float32(0.0)
+            weights_f = np.float32(0.0)
+            weights_b = np.float32(0.0)
             f[:] = 0.0
             b[:] = 0.0
             for dy in range(-2, 3):
@@ -114,8 +151,7 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
                     xx = min(max(x + dx, 0), width - 1)
                     near = q[yy, xx] > middle
                     if abs(dy) < 2 and abs(dx) < 2 and near:
-                        # The pixel's box over the depth edge, each neighbour's label standing for a straight edge.
-                        prior += (0.75 if dy == 0 else 0.125) * (0.75 if dx == 0 else 0.125)
+                        code |= 1 << (3 * dy + dx + 4)
                     if dy == 0 and dx == 0:
                         continue
                     weight = np.float32(1.0 / (dy * dy + dx * dx))
@@ -123,12 +159,14 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
                         weight *= np.float32(0.02)  # mixed itself: counts only where nothing pure is near
                     if near and q[yy, xx] < high[y, x] + EDGE_PX:
                         sum_f += weight
+                        weights_f += weight**2
                         q_f += weight * q[yy, xx]
                         for c in range(3):
                             f[c] += weight * rgb[yy, xx, c]
                             square_f += weight * rgb[yy, xx, c] ** 2
                     elif not near and q[yy, xx] > low[y, x] - EDGE_PX:
                         sum_b += weight
+                        weights_b += weight**2
                         q_b += weight * q[yy, xx]
                         for c in range(3):
                             b[c] += weight * rgb[yy, xx, c]
@@ -137,18 +175,15 @@ def _unmix_edges(rgb, q, low, high, edge, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
                 continue
             own_near = q[y, x] > middle
             known = own_near and b_cov[y, x] > 0.0
-            square_f /= sum_f
-            square_b /= sum_b
             for c in range(3):
                 f[c] /= sum_f
                 b[c] /= sum_b
-                square_f -= f[c] ** 2
-                square_b -= b[c] ** 2
+            variance_f = _variance(square_f / sum_f, f, sum_f, weights_f)
+            variance_b = _variance(square_b / sum_b, b, sum_b, weights_b)
             if known:
                 b[:] = b_rgb[y, x]
-                square_b = np.float32(0.0)
-            variance_f = max(square_f, np.float32(0.0)) / 3 + NOISE_VARIANCE
-            variance_b = max(square_b, np.float32(0.0)) / 3 + NOISE_VARIANCE
+                variance_b = NOISE_VARIANCE
+            prior = float(shape[code])
             along = 0.0
             contrast = 0.0
             for c in range(3):

@@ -30,7 +30,10 @@ def split_layers(
     grid = blocks(height * width, _BLOCK), scenes
     known = hidden_rgb is not None and hidden_q is not None
     hidden = (hidden_rgb, hidden_q) if known else (rgb, q)
-    _unmix[grid](rgb, q, low, high, edge, *hidden, layers, mixed, height, width, HIDDEN=known, BLOCK=_BLOCK, **OPTIONS)
+    shape = torch.from_numpy(compiled.edge_coverage()).to(q.device)
+    _unmix[grid](
+        rgb, q, low, high, edge, shape, *hidden, layers, mixed, height, width, HIDDEN=known, BLOCK=_BLOCK, **OPTIONS
+    )
     reach = ((q.amax((1, 2)) - q.amin((1, 2))) / 2).ceil().int() + 1
     _fill[grid](layers, mixed, window_extreme(q, reach, highest=False), height, width, BLOCK=_BLOCK, **OPTIONS)
     return layers
@@ -69,7 +72,7 @@ def _extreme_along(source, target, reach, extent, stride, size, HIGHEST: tl.cons
 
 @triton.jit
 def _unmix(
-    rgb, q, low, high, edge, hidden_rgb, hidden_q, layers, mixed, height, width,
+    rgb, q, low, high, edge, shape, hidden_rgb, hidden_q, layers, mixed, height, width,
     HIDDEN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """layers.split_layers up to the filling; ``mixed`` marks edge pixels that have a back sample of their own."""
@@ -105,9 +108,9 @@ def _unmix(
         lo = tl.load(low + scene * size + i, mask=inside, other=0.0)
         hi = tl.load(high + scene * size + i, mask=inside, other=0.0)
         middle = 0.5 * (lo + hi)
-        prior = tl.zeros_like(own)
-        sum_f, q_f, fr, fg, fb, square_f = prior, prior, prior, prior, prior, prior
-        sum_b, q_b, br, bg, bb, square_b = prior, prior, prior, prior, prior, prior
+        code, none = tl.zeros((BLOCK,), tl.int32), tl.zeros_like(own)
+        sum_f, q_f, fr, fg, fb, square_f, weights_f = none, none, none, none, none, none, none
+        sum_b, q_b, br, bg, bb, square_b, weights_b = none, none, none, none, none, none, none
         for n in range(25):
             dy, dx = n // 5 - 2, n % 5 - 2
             square = dy * dy + dx * dx
@@ -116,9 +119,7 @@ def _unmix(
             j = yy * width + xx
             qn = tl.load(q + j, mask=on_edge, other=0.0)
             near = qn > middle
-            # Of the 3 x 3 around: 0.75 or 0.125 along either axis.
-            share = tl.where(square == 0, 0.5625, tl.where(square == 1, 0.09375, tl.where(square == 2, 0.015625, 0.0)))
-            prior += tl.where(near, share, 0.0)
+            code |= tl.where(near & (square <= 2), 1 << tl.maximum(3 * dy + dx + 4, 0), 0)
             weight = tl.where(square == 0, 0.0, 1.0 / tl.maximum(square, 1))
             weight = weight * tl.where(tl.load(edge + j, mask=on_edge, other=0) > 0, 0.02, 1.0)
             r = tl.load(rgb + 3 * j, mask=on_edge, other=0.0)
@@ -132,6 +133,7 @@ def _unmix(
             fg += w * g
             fb += w * b
             square_f += w * bright
+            weights_f += w * w
             w = tl.where((qn <= middle) & (qn > lo - EDGE_PX), weight, 0.0)
             sum_b += w
             q_b += w * qn
@@ -139,6 +141,7 @@ def _unmix(
             bg += w * g
             bb += w * b
             square_b += w * bright
+            weights_b += w * w
         usable = on_edge & (sum_f > 0) & (sum_b > 0)
         sum_f = tl.where(usable, sum_f, 1.0)
         sum_b = tl.where(usable, sum_b, 1.0)
@@ -146,9 +149,9 @@ def _unmix(
         br, bg, bb = br / sum_b, bg / sum_b, bb / sum_b
         own_near = own > middle
         known = own_near & (b_cov > 0)
-        variance_f = tl.maximum(square_f / sum_f - (fr * fr + fg * fg + fb * fb), 0.0) / 3 + NOISE_VARIANCE
-        variance_b = tl.maximum(square_b / sum_b - (br * br + bg * bg + bb * bb), 0.0) / 3 + NOISE_VARIANCE
-        variance_b = tl.where(known, NOISE_VARIANCE, variance_b)
+        variance_f = _variance(square_f / sum_f, fr, fg, fb, sum_f, weights_f)
+        variance_b = tl.where(known, NOISE_VARIANCE, _variance(square_b / sum_b, br, bg, bb, sum_b, weights_b))
+        prior = tl.load(shape + code)
         br = tl.where(known, b_red, br)
         bg = tl.where(known, b_green, bg)
         bb = tl.where(known, b_blue, bb)
@@ -186,6 +189,14 @@ def _unmix(
     tl.store(layers + 8 * size, b_cov, mask=inside)
     tl.store(layers + 9 * size, b_q, mask=inside)
     tl.store(mixed + scene * size + i, (on_edge & (b_cov > 0)).to(tl.int8), mask=inside)
+
+
+@triton.jit
+def _variance(squares, red, green, blue, weights, square_weights):
+    """layers._variance"""
+    scatter = tl.maximum(squares - (red * red + green * green + blue * blue), 0.0) / 3
+    share = tl.minimum(square_weights / (weights * weights), 0.5)
+    return scatter * (1 + share) / (1 - share) + NOISE_VARIANCE
 
 
 @triton.jit

@@ -1,0 +1,57 @@
+"""How much of an edge pixel is the nearer surface's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from focalsim.render.layers import COVERAGE_STD, edge_coverage, split_layers
+
+FINE = 32  # a pixel is so many of the fine picture's, which has no row or column at a pixel's centre
+
+
+def straight_edges(count, rng):
+    """(labels of 3 x 3 pixel centres (count, 9), share of the middle pixel (count,)) of random half planes."""
+    angle, offset = rng.uniform(0, 2 * np.pi, count), rng.uniform(-2, 2, count)
+    x, y = (axis.ravel() for axis in np.meshgrid([-1, 0, 1], [-1, 0, 1]))
+    labels = x * np.cos(angle)[:, None] + y * np.sin(angle)[:, None] < offset[:, None]
+    place = (np.arange(FINE) + 0.5) / FINE - 0.5
+    x, y = (axis.ravel() for axis in np.meshgrid(place, place))
+    share = (x * np.cos(angle)[:, None] + y * np.sin(angle)[:, None] < offset[:, None]).mean(axis=1)
+    return labels, share
+
+
+def test_coverage_of_straight_edges_is_off_by_as_much_as_is_said():
+    labels, share = straight_edges(20000, np.random.default_rng(5))
+    expected = edge_coverage()[labels @ (1 << np.arange(9))]
+    seen = labels.any(axis=1) & ~labels.all(axis=1)
+    error = (expected - share)[seen]
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(COVERAGE_STD, rel=0.05)
+    assert abs(error.mean()) < 0.003
+    np.testing.assert_allclose(edge_coverage() + edge_coverage()[::-1], 1.0, atol=2e-3)  # near and far change places
+
+
+def test_thin_things_keep_their_share():
+    bar = sum(1 << bit for bit in (1, 4, 7))
+    assert edge_coverage()[bar] == pytest.approx(0.75)
+    assert edge_coverage()[1 << 4] == pytest.approx(0.5625)  # a speck
+
+
+@pytest.mark.parametrize("angle_deg", [0.0, 20.0, 45.0, 70.0])
+def test_an_edge_before_a_flat_wall_gets_its_true_coverage(angle_deg):
+    """Colours tell what depth does not: 0.8 before 0.2."""
+    side = 24
+    y, x = (np.mgrid[: side * FINE, : side * FINE] + 0.5) / FINE - side / 2
+    near = x * np.cos(np.radians(angle_deg)) + y * np.sin(np.radians(angle_deg)) < 0.3
+    share = near.reshape(side, FINE, side, FINE).mean(axis=(1, 3))
+    rgb = np.repeat((0.2 + 0.6 * share)[..., None], 3, axis=2).astype(np.float32)
+    q = np.where(near[FINE // 2 :: FINE, FINE // 2 :: FINE], 6.0, 1.0).astype(np.float32)
+    layers = split_layers(rgb, q)
+    mixed = (layers.back_coverage > 0) & (layers.front_coverage < 1)
+    assert mixed[4:-4, 4:-4].sum() > 8
+    # Next to pixels that are mixed themselves the two colours are known to a few hundredths.
+    np.testing.assert_allclose(
+        layers.front_coverage[4:-4, 4:-4],
+        np.where(layers.front_coverage[4:-4, 4:-4] < 1, share[4:-4, 4:-4], 1.0),
+        atol=0.06,
+    )
