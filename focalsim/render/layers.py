@@ -6,9 +6,10 @@ colour B
 
     C = a F + (1 - a) B                                   (compositing equation, exact: in focus nothing changes)
 
-with F and B estimated from the pure pixels around it on either side, and a by maximum a posteriori between what the
-colours say and what the shape of the depth edge says: the mean coverage of the straight edges that part the 3 x 3 depth
-samples around as they are. Behind front pixels that a lens can see past, the back is the
+with F and B estimated from the pixels around it on either side, and a by maximum a posteriori between what the colours
+say and what the shape of the depth edge says: the mean coverage of the straight edges that part the 3 x 3 depth samples
+around as they are. Two rounds: first the pure pixels around tell the colours, then also the mixed ones, by what the
+first round has found them to be made of; they are nearer. Behind front pixels that a lens can see past, the back is the
 source's own hidden surface where it knows one, else an average of the nearest farther pixels (highlights damped, since
 an invented highlight shows as a bokeh disc).
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 # Neighbours whose blur differs by more than this (pixels of diameter) belong to different surfaces.
 EDGE_PX = 0.5
+MIXED = 0.02  # what a mixed pixel counts before it is known what it is made of
 COVERAGE_STD = 0.083  # how far the true coverage lies from edge_coverage, root mean square over straight edges
 NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
 
@@ -82,7 +84,13 @@ def split_layers(
         layers.back_disparity_px[known] = hidden_disparity_px[known]
     if edge.any():
         fields = [getattr(layers, name) for name in Layers.__slots__]
-        _unmix_edges(rgb, disparity_px, low, high, edge, edge_coverage(), *fields)
+        places = np.flatnonzero(edge)
+        behind = layers.back_coverage.ravel()[places] > 0, layers.back_rgb.reshape(-1, 3)[places]
+        samples = fields[:4] + fields[5:]
+        scene = rgb, disparity_px, low, high, edge, edge_coverage(), *behind
+        for first in (True, False):
+            found = _unmix_edges(places, *scene, first, *samples)
+            _take_over(places, found, *fields)
         if reach_px is None:
             reach_px = lens_reach_px(float(disparity_px.min()), float(disparity_px.max()))
         window = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
@@ -100,7 +108,7 @@ def edge_coverage() -> NDArray[np.float32]:
     and corners, every sample stands for a part of the pixel.
     """
     # Nearer is what lies at x cos(angle) + y sin(angle) < offset.
-    angles, offsets = np.pi / 200 * (np.arange(400) + 0.5), np.linspace(-2, 2, 400)
+    angles, offsets = np.pi / 100 * (np.arange(200) + 0.5), np.linspace(-2, 2, 200)
     angle, offset = (grid.ravel() for grid in np.meshgrid(angles, offsets))
     cos, sin = np.cos(angle), np.sin(angle)
     labels = [x * cos + y * sin < offset for y in (-1, 0, 1) for x in (-1, 0, 1)]
@@ -116,103 +124,99 @@ def edge_coverage() -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True)
-def _variance(squares, color, weights, square_weights):
-    """Of a colour yet unseen among weighted ones, a channel: ``squares`` their mean square, ``color`` their mean."""
-    scatter = max(squares - color[0] ** 2 - color[1] ** 2 - color[2] ** 2, np.float32(0.0)) / 3
+def _add(sums, color, disparity, weight, lowest, middle, highest):
+    """Add a sample to the sums of what is near or of what is far, unless it is neither surface's."""
+    if lowest < disparity < highest:
+        side = sums[0 if disparity > middle else 1]
+        side[0] += weight
+        side[1] += weight**2
+        side[2] += weight * disparity
+        side[3] += weight * (color[0] ** 2 + color[1] ** 2 + color[2] ** 2)
+        for c in range(3):
+            side[4 + c] += weight * color[c]
+
+
+@njit(cache=True, nogil=True)
+def _variance(sums):
+    """Of a colour yet unseen among those that are summed up, a channel."""
+    scatter = sums[3] / sums[0]
+    for c in range(3):
+        scatter -= (sums[4 + c] / sums[0]) ** 2
     # A sum of weights says less than as many colours: too little scatter was seen, and the mean is uncertain itself.
-    share = min(square_weights / weights**2, np.float32(0.5))
-    return scatter * (1 + share) / (1 - share) + NOISE_VARIANCE
+    share = min(sums[1] / sums[0] ** 2, np.float32(0.5))
+    return max(scatter, np.float32(0.0)) / 3 * (1 + share) / (1 - share) + NOISE_VARIANCE
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _unmix_edges(rgb, q, low, high, edge, shape, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
+def _unmix_edges(places, rgb, q, low, high, edge, shapes, known, known_rgb, first, f_rgb, f_cov, f_q, b_rgb, b_q):
+    """What the pixels at ``places`` are made of, (n, 9): front colour, coverage and disparity, back colour and
+    disparity; coverage NaN where nothing is found. It is told by the layers so far, in the ``first`` round the frame.
+    """
     height, width = q.shape
-    for y in prange(height):
-        f = np.empty(3, np.float32)
-        b = np.empty(3, np.float32)
-        for x in range(width):
-            if not edge[y, x]:
-                continue
-            middle = 0.5 * (low[y, x] + high[y, x])
-            code = 0
-            sum_f = np.float32(0.0)
-            sum_b = np.float32(0.0)
-            q_f = np.float32(0.0)
-            q_b = np.float32(0.0)
-            square_f = np.float32(0.0)
-            square_b = np.float32(0.0)
-            weights_f = np.float32(0.0)
-            weights_b = np.float32(0.0)
-            f[:] = 0.0
-            b[:] = 0.0
-            for dy in range(-2, 3):
-                for dx in range(-2, 3):
-                    yy = min(max(y + dy, 0), height - 1)
-                    xx = min(max(x + dx, 0), width - 1)
-                    near = q[yy, xx] > middle
-                    if abs(dy) < 2 and abs(dx) < 2 and near:
-                        code |= 1 << (3 * dy + dx + 4)
-                    if dy == 0 and dx == 0:
-                        continue
-                    weight = np.float32(1.0 / (dy * dy + dx * dx))
-                    if edge[yy, xx]:
-                        weight *= np.float32(0.02)  # mixed itself: counts only where nothing pure is near
-                    if near and q[yy, xx] < high[y, x] + EDGE_PX:
-                        sum_f += weight
-                        weights_f += weight**2
-                        q_f += weight * q[yy, xx]
-                        for c in range(3):
-                            f[c] += weight * rgb[yy, xx, c]
-                            square_f += weight * rgb[yy, xx, c] ** 2
-                    elif not near and q[yy, xx] > low[y, x] - EDGE_PX:
-                        sum_b += weight
-                        weights_b += weight**2
-                        q_b += weight * q[yy, xx]
-                        for c in range(3):
-                            b[c] += weight * rgb[yy, xx, c]
-                            square_b += weight * rgb[yy, xx, c] ** 2
-            if sum_f == 0.0 or sum_b == 0.0:
-                continue
-            own_near = q[y, x] > middle
-            known = own_near and b_cov[y, x] > 0.0
+    found = np.full((len(places), 9), np.nan, np.float32)
+    for n in prange(len(places)):
+        y, x = places[n] // width, places[n] % width
+        lowest, highest = low[y, x] - EDGE_PX, high[y, x] + EDGE_PX
+        middle = 0.5 * (low[y, x] + high[y, x])
+        code = 0
+        # Of what is near and of what is far: weights, their squares, disparity, squared colour, colour.
+        sums = np.zeros((2, 7), np.float32)
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                yy, xx = min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1)
+                if abs(dy) < 2 and abs(dx) < 2 and q[yy, xx] > middle:
+                    code |= 1 << (3 * dy + dx + 4)
+                if dy == 0 and dx == 0:
+                    continue
+                near_by = np.float32(1.0) / np.float32((dy * dy + dx * dx) ** 2)
+                covered = np.float32(MIXED) if first and edge[yy, xx] else f_cov[yy, xx]
+                _add(sums, f_rgb[yy, xx], f_q[yy, xx], covered * near_by, lowest, middle, highest)
+                if not first and covered < 1:
+                    _add(sums, b_rgb[yy, xx], b_q[yy, xx], (1 - covered) * near_by, lowest, middle, highest)
+        near, far = sums
+        if near[0] == 0.0 or far[0] == 0.0:
+            continue
+        own_near = q[y, x] > middle
+        variance_f, variance_b = _variance(near), _variance(far)
+        f, b = near[4:] / near[0], far[4:] / far[0]
+        if own_near and known[n]:
+            b[:] = known_rgb[n]
+            variance_b = NOISE_VARIANCE
+        prior = float(shapes[code])
+        along = 0.0
+        contrast = 0.0
+        for c in range(3):
+            along += (rgb[y, x, c] - b[c]) * (f[c] - b[c])
+            contrast += (f[c] - b[c]) ** 2
+        trust = float(prior**2 * variance_f + (1.0 - prior) ** 2 * variance_b)
+        coverage = (along / trust + prior / COVERAGE_STD**2) / (contrast / trust + 1.0 / COVERAGE_STD**2)
+        # The depth sample at the pixel's centre says which surface holds about half of it or more.
+        coverage = min(max(coverage, 0.3), 1.0) if own_near else min(max(coverage, 0.0), 0.7)
+        # Share the misfit by the variances, then make the compositing equation exact with both colours >= 0.
+        spread = coverage**2 * variance_f + (1.0 - coverage) ** 2 * variance_b
+        for c in range(3):
+            misfit = rgb[y, x, c] - coverage * f[c] - (1.0 - coverage) * b[c]
+            front = max(f[c] + coverage * variance_f / spread * misfit, 0.0)
+            if coverage > 0.0:
+                front = min(front, max(rgb[y, x, c], 0.0) / coverage)
+            found[n, c] = front
+            found[n, 5 + c] = (rgb[y, x, c] - coverage * front) / (1.0 - coverage) if coverage < 0.999 else b[c]
+        found[n, 3] = coverage
+        found[n, 4] = q[y, x] if own_near else near[2] / near[0]
+        found[n, 8] = q[y, x] if not own_near else b_q[y, x] if known[n] else far[2] / far[0]
+    return found
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _take_over(places, found, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
+    width = f_q.shape[1]
+    for n in prange(len(places)):
+        y, x = places[n] // width, places[n] % width
+        if not np.isnan(found[n, 3]):
             for c in range(3):
-                f[c] /= sum_f
-                b[c] /= sum_b
-            variance_f = _variance(square_f / sum_f, f, sum_f, weights_f)
-            variance_b = _variance(square_b / sum_b, b, sum_b, weights_b)
-            if known:
-                b[:] = b_rgb[y, x]
-                variance_b = NOISE_VARIANCE
-            prior = float(shape[code])
-            along = 0.0
-            contrast = 0.0
-            for c in range(3):
-                along += (rgb[y, x, c] - b[c]) * (f[c] - b[c])
-                contrast += (f[c] - b[c]) ** 2
-            trust = float(prior**2 * variance_f + (1.0 - prior) ** 2 * variance_b)
-            coverage = (along / trust + prior / COVERAGE_STD**2) / (contrast / trust + 1.0 / COVERAGE_STD**2)
-            # The depth sample at the pixel's centre says which surface holds about half of it or more.
-            coverage = min(max(coverage, 0.3), 1.0) if own_near else min(max(coverage, 0.0), 0.7)
-            # Share the misfit by the variances, then make the compositing equation exact with both colours >= 0.
-            spread = coverage**2 * variance_f + (1.0 - coverage) ** 2 * variance_b
-            for c in range(3):
-                misfit = rgb[y, x, c] - coverage * f[c] - (1.0 - coverage) * b[c]
-                front = max(f[c] + coverage * variance_f / spread * misfit, 0.0)
-                if coverage > 0.0:
-                    front = min(front, max(rgb[y, x, c], 0.0) / coverage)
-                f_rgb[y, x, c] = front
-                if coverage < 0.999:
-                    b_rgb[y, x, c] = (rgb[y, x, c] - coverage * front) / (1.0 - coverage)
-                else:
-                    b_rgb[y, x, c] = b[c]
-            f_cov[y, x] = coverage
-            b_cov[y, x] = 1.0
-            if own_near:
-                if not known:
-                    b_q[y, x] = q_b / sum_b
-            else:
-                f_q[y, x] = q_f / sum_f
-                b_q[y, x] = q[y, x]
+                f_rgb[y, x, c], b_rgb[y, x, c] = found[n, c], found[n, 5 + c]
+            f_cov[y, x], f_q[y, x] = found[n, 3], found[n, 4]
+            b_cov[y, x], b_q[y, x] = np.float32(1.0), found[n, 8]
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import triton
 import triton.language as tl
@@ -15,6 +17,7 @@ _BLOCK = 128  # pixels a program
 
 EDGE_PX = tl.constexpr(compiled.EDGE_PX)
 COVERAGE_TRUST = tl.constexpr(1 / compiled.COVERAGE_STD**2)
+MIXED = tl.constexpr(compiled.MIXED)
 NOISE_VARIANCE = tl.constexpr(compiled.NOISE_VARIANCE)
 
 
@@ -26,17 +29,23 @@ def split_layers(
     low, high = range_3x3(q)
     edge = (high - low > compiled.EDGE_PX).to(torch.int8)
     layers = q.new_empty(scenes, 2, PLANES, height, width)
+    before = torch.empty_like(layers)
     mixed = torch.empty_like(edge)
     grid = blocks(height * width, _BLOCK), scenes
     known = hidden_rgb is not None and hidden_q is not None
     hidden = (hidden_rgb, hidden_q) if known else (rgb, q)
-    shape = torch.from_numpy(compiled.edge_coverage()).to(q.device)
-    _unmix[grid](
-        rgb, q, low, high, edge, shape, *hidden, layers, mixed, height, width, HIDDEN=known, BLOCK=_BLOCK, **OPTIONS
-    )
+    frame = rgb, q, low, high, edge, _edge_coverage(q.device), *hidden
+    options = {"HIDDEN": known, "BLOCK": _BLOCK, **OPTIONS}
+    _unmix[grid](*frame, layers, before, mixed, height, width, FIRST=True, **options)
+    _unmix[grid](*frame, before, layers, mixed, height, width, FIRST=False, **options)
     reach = ((q.amax((1, 2)) - q.amin((1, 2))) / 2).ceil().int() + 1
     _fill[grid](layers, mixed, window_extreme(q, reach, highest=False), height, width, BLOCK=_BLOCK, **OPTIONS)
     return layers
+
+
+@lru_cache(maxsize=8)
+def _edge_coverage(device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(compiled.edge_coverage()).to(device)
 
 
 def window_extreme(planes: torch.Tensor, reach: torch.Tensor, *, highest: bool) -> torch.Tensor:
@@ -72,10 +81,12 @@ def _extreme_along(source, target, reach, extent, stride, size, HIGHEST: tl.cons
 
 @triton.jit
 def _unmix(
-    rgb, q, low, high, edge, shape, hidden_rgb, hidden_q, layers, mixed, height, width,
-    HIDDEN: tl.constexpr, BLOCK: tl.constexpr,
+    rgb, q, low, high, edge, shapes, hidden_rgb, hidden_q, before, layers, mixed, height, width,
+    FIRST: tl.constexpr, HIDDEN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """layers.split_layers up to the filling; ``mixed`` marks edge pixels that have a back sample of their own."""
+    """A round of layers.split_layers before the filling: ``layers`` from those ``before``, or in the first from the
+    frame; ``mixed`` marks edge pixels that have a back sample of their own.
+    """
     scene = tl.program_id(1).to(tl.int64)
     size = height * width
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -90,19 +101,32 @@ def _unmix(
     own = tl.load(q + i, mask=inside, other=1.0)
     on_edge = tl.load(edge + i, mask=inside, other=0) > 0
 
+    before += scene * 10 * size
     # As if there were no edge: the front is the frame, the back what is known.
     f_red, f_green, f_blue, f_cov, f_q = red, green, blue, tl.full((BLOCK,), 1.0, tl.float32), own
     b_red, b_green, b_blue = tl.zeros_like(own), tl.zeros_like(own), tl.zeros_like(own)
     b_cov, b_q = tl.zeros_like(own), tl.zeros_like(own)
+    had = on_edge & (own < own)
+    h_red, h_green, h_blue, hq = b_red, b_green, b_blue, b_q
     if HIDDEN:
         hq = tl.load(hidden_q + scene * size + i, mask=inside, other=float("inf"))
         had = hq < own  # not where it is NaN
         hidden_rgb += scene * 3 * size
-        b_red = tl.load(hidden_rgb + 3 * i, mask=had, other=0.0)
-        b_green = tl.load(hidden_rgb + 3 * i + 1, mask=had, other=0.0)
-        b_blue = tl.load(hidden_rgb + 3 * i + 2, mask=had, other=0.0)
-        b_cov = tl.where(had, 1.0, 0.0)
-        b_q = tl.where(had, hq, 0.0)
+        h_red = tl.load(hidden_rgb + 3 * i, mask=had, other=0.0)
+        h_green = tl.load(hidden_rgb + 3 * i + 1, mask=had, other=0.0)
+        h_blue = tl.load(hidden_rgb + 3 * i + 2, mask=had, other=0.0)
+        hq = tl.where(had, hq, 0.0)
+        b_red, b_green, b_blue, b_cov, b_q = h_red, h_green, h_blue, tl.where(had, 1.0, 0.0), hq
+    if not FIRST:
+        f_red, f_green = tl.load(before + i, mask=inside, other=0.0), tl.load(before + size + i, mask=inside, other=0.0)
+        f_blue = tl.load(before + 2 * size + i, mask=inside, other=0.0)
+        f_cov = tl.load(before + 3 * size + i, mask=inside, other=0.0)
+        f_q = tl.load(before + 4 * size + i, mask=inside, other=0.0)
+        b_red = tl.load(before + 5 * size + i, mask=inside, other=0.0)
+        b_green = tl.load(before + 6 * size + i, mask=inside, other=0.0)
+        b_blue = tl.load(before + 7 * size + i, mask=inside, other=0.0)
+        b_cov = tl.load(before + 8 * size + i, mask=inside, other=0.0)
+        b_q = tl.load(before + 9 * size + i, mask=inside, other=0.0)
 
     if tl.max(on_edge.to(tl.int32), 0) > 0:
         lo = tl.load(low + scene * size + i, mask=inside, other=0.0)
@@ -111,32 +135,42 @@ def _unmix(
         code, none = tl.zeros((BLOCK,), tl.int32), tl.zeros_like(own)
         sum_f, q_f, fr, fg, fb, square_f, weights_f = none, none, none, none, none, none, none
         sum_b, q_b, br, bg, bb, square_b, weights_b = none, none, none, none, none, none, none
-        for n in range(25):
-            dy, dx = n // 5 - 2, n % 5 - 2
+        for n in range(25 if FIRST else 50):
+            place = n % 25  # all front samples around, then all back samples
+            dy, dx = place // 5 - 2, place % 5 - 2
             square = dy * dy + dx * dx
             yy = tl.minimum(tl.maximum(y + dy, 0), height - 1)
             xx = tl.minimum(tl.maximum(x + dx, 0), width - 1)
             j = yy * width + xx
-            qn = tl.load(q + j, mask=on_edge, other=0.0)
-            near = qn > middle
-            code |= tl.where(near & (square <= 2), 1 << tl.maximum(3 * dy + dx + 4, 0), 0)
-            weight = tl.where(square == 0, 0.0, 1.0 / tl.maximum(square, 1))
-            weight = weight * tl.where(tl.load(edge + j, mask=on_edge, other=0) > 0, 0.02, 1.0)
-            r = tl.load(rgb + 3 * j, mask=on_edge, other=0.0)
-            g = tl.load(rgb + 3 * j + 1, mask=on_edge, other=0.0)
-            b = tl.load(rgb + 3 * j + 2, mask=on_edge, other=0.0)
+            near_by = tl.where(square == 0, 0.0, 1.0 / tl.maximum(square * square, 1))
+            if FIRST:
+                r = tl.load(rgb + 3 * j, mask=on_edge, other=0.0)
+                g = tl.load(rgb + 3 * j + 1, mask=on_edge, other=0.0)
+                b = tl.load(rgb + 3 * j + 2, mask=on_edge, other=0.0)
+                there = tl.load(q + j, mask=on_edge, other=0.0)
+                share = tl.where(tl.load(edge + j, mask=on_edge, other=0) > 0, MIXED, 1.0)
+            else:
+                sample = before + (n // 25) * 5 * size + j
+                r = tl.load(sample, mask=on_edge, other=0.0)
+                g = tl.load(sample + size, mask=on_edge, other=0.0)
+                b = tl.load(sample + 2 * size, mask=on_edge, other=0.0)
+                there = tl.load(sample + 4 * size, mask=on_edge, other=0.0)
+                covered = tl.load(before + 3 * size + j, mask=on_edge, other=0.0)
+                share = tl.where(n < 25, covered, 1 - covered)
+            is_near = (square <= 2) & (n < 25) & (tl.load(q + j, mask=on_edge, other=0.0) > middle)
+            code |= tl.where(is_near, 1 << tl.maximum(3 * dy + dx + 4, 0), 0)
             bright = r * r + g * g + b * b
-            w = tl.where(near & (qn < hi + EDGE_PX), weight, 0.0)
+            w = tl.where((there > middle) & (there < hi + EDGE_PX), share * near_by, 0.0)
             sum_f += w
-            q_f += w * qn
+            q_f += w * there
             fr += w * r
             fg += w * g
             fb += w * b
             square_f += w * bright
             weights_f += w * w
-            w = tl.where((qn <= middle) & (qn > lo - EDGE_PX), weight, 0.0)
+            w = tl.where((there <= middle) & (there > lo - EDGE_PX), share * near_by, 0.0)
             sum_b += w
-            q_b += w * qn
+            q_b += w * there
             br += w * r
             bg += w * g
             bb += w * b
@@ -148,13 +182,13 @@ def _unmix(
         fr, fg, fb = fr / sum_f, fg / sum_f, fb / sum_f
         br, bg, bb = br / sum_b, bg / sum_b, bb / sum_b
         own_near = own > middle
-        known = own_near & (b_cov > 0)
+        known = own_near & had
         variance_f = _variance(square_f / sum_f, fr, fg, fb, sum_f, weights_f)
         variance_b = tl.where(known, NOISE_VARIANCE, _variance(square_b / sum_b, br, bg, bb, sum_b, weights_b))
-        prior = tl.load(shape + code)
-        br = tl.where(known, b_red, br)
-        bg = tl.where(known, b_green, bg)
-        bb = tl.where(known, b_blue, bb)
+        prior = tl.load(shapes + code)
+        br = tl.where(known, h_red, br)
+        bg = tl.where(known, h_green, bg)
+        bb = tl.where(known, h_blue, bb)
         along = (red - br) * (fr - br) + (green - bg) * (fg - bg) + (blue - bb) * (fb - bb)
         contrast = (fr - br) * (fr - br) + (fg - bg) * (fg - bg) + (fb - bb) * (fb - bb)
         trust = prior * prior * variance_f + (1 - prior) * (1 - prior) * variance_b
@@ -175,7 +209,7 @@ def _unmix(
         f_cov = tl.where(usable, coverage, f_cov)
         b_cov = tl.where(usable, 1.0, b_cov)
         f_q = tl.where(usable & (own <= middle), q_f / sum_f, f_q)
-        b_q = tl.where(usable & (known == 0), tl.where(own_near, q_b / sum_b, own), b_q)
+        b_q = tl.where(usable, tl.where(own_near, tl.where(known, hq, q_b / sum_b), own), b_q)
 
     layers += scene * 10 * size + i
     tl.store(layers, f_red, mask=inside)
