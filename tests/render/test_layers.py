@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from focalsim.render import layers as module
 from focalsim.render.layers import COVERAGE_STD, edge_coverage, split_layers
 
 FINE = 32  # a pixel is so many of the fine picture's, which has no row or column at a pixel's centre
@@ -55,3 +56,35 @@ def test_an_edge_before_a_flat_wall_gets_its_true_coverage(angle_deg):
         np.where(layers.front_coverage[4:-4, 4:-4] < 1, share[4:-4, 4:-4], 1.0),
         atol=0.06,
     )
+
+
+def test_mixed_neighbours_tell_more_once_it_is_known_what_they_are_made_of(monkeypatch):
+    """Surfaces striped across a slanted edge: the pure pixels of a stripe are farther than mixed ones."""
+    side = 48
+    rng = np.random.default_rng(2)
+    y, x = (np.mgrid[: side * FINE, : side * FINE] + 0.5) / FINE
+    near = x < 20 + 0.12 * y
+    front, back = (np.repeat(rng.random((side, 3)), FINE, axis=0)[:, None] for _ in range(2))
+    rgb = np.where(near[..., None], front, back).reshape(side, FINE, side, FINE, 3).mean(axis=(1, 3)).astype(np.float32)
+    q = np.where(near[FINE // 2 :: FINE, FINE // 2 :: FINE], 6.0, 1.0).astype(np.float32)
+    truth = np.broadcast_to(front[::FINE], rgb.shape)
+
+    def error():
+        layers = split_layers(rgb, q)
+        mixed = (layers.back_coverage > 0) & (layers.front_coverage > 0.05) & (layers.front_coverage < 1)
+        assert mixed.sum() > 60
+        wrong = (layers.front_rgb - truth) * layers.front_coverage[..., None]
+        return np.sqrt(np.mean(wrong[mixed] ** 2))
+
+    twice = error()
+    take_over, rounds = module._take_over, []
+
+    def only_once(*arguments):
+        rounds.append(arguments)
+        if len(rounds) == 1:
+            take_over(*arguments)
+
+    monkeypatch.setattr(module, "_take_over", only_once)
+    once = error()
+    assert len(rounds) == 2
+    assert twice < 0.9 * once
