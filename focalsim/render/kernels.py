@@ -26,6 +26,7 @@ COARSE_FROM_PX = 16  # from here on, where that is as small a part of the blur
 BASIS_SIZE = 6
 RIM_PX = 1.25  # pixels that a kernel takes beyond the rim of its disc, at most,
 LEAST_PX = 2  # but so many at least
+_STEP = 2.0**-20  # of a kernel's numbers
 LARGEST_PX = 18.0  # the largest diameter that kernels are made for
 NARROW_PX, WIDE_PX = 4, 12  # eight neighbours' kernels of this radius share a window of 16 and of 32 pixels
 OCTANT = -(-(WIDE_PX + 1) * (WIDE_PX + 2) // 8) * 4  # places of a whole lens' kernel that the others mirror
@@ -108,11 +109,16 @@ def octant_place(dy: Any, dx: Any) -> Any:
 
 @cache  # a larger table begins with the smaller ones
 def _kernels_of_radius(radius: int) -> NDArray[np.float64]:
-    """The kernels (n, 6, 2 radius + 1, 2 radius + 1) of all levels that have this radius."""
+    """The kernels (n, 6, 2 radius + 1, 2 radius + 1) of all levels that have this radius.
+
+    Of whole steps, which leave nothing of how another machine's solver rounds, and bundles have the same bytes there.
+    """
     if radius == 0:
         return np.eye(BASIS_SIZE, 1)[None, ..., None]  # in focus
     levels = [level for level in range(int(level_of(LARGEST_PX)) + 1) if radius_of(level) == radius]
-    return best_kernels(np.array([diameter_of(level) for level in levels]), radius)
+    kernels = np.round(best_kernels(np.array([diameter_of(level) for level in levels]), radius) / _STEP) * _STEP
+    kernels[..., radius, radius] += np.eye(1, BASIS_SIZE) - kernels.sum(axis=(2, 3))  # exact: all are whole steps
+    return kernels
 
 
 def _lower_rows(kernels: list[NDArray[np.float64]], reach: int) -> NDArray[np.float32]:
