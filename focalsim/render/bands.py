@@ -27,9 +27,8 @@ from focalsim.render.visibility import seen_samples
 # rows 1.4 times, for the halos; with half the memory 2.8 times, with twice as much 1.1 times.
 MEMORY_BYTES = 400 << 20
 _BYTES_PER_PIXEL = 110  # of a band with its halo: layers, then samples and their coarser levels; measured
-_UNMIX_ROWS = (
-    6  # a sample depends on the pixels around, two, on those of these, and on edges; and a disc is rounded up to one
-)
+# A layer's sample depends on the two pixels around, in two rounds, and on their edges; and a disc is rounded up to one.
+_UNMIX_ROWS = 6
 
 
 Encode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # light to codes, pixel by pixel

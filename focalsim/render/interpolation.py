@@ -92,7 +92,6 @@ def _spectrum() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return f, aperture * aperture[:, None] / np.hypot(f, f[:, None]) ** _SPECTRUM_POWER
 
 
-@cache
 def _system(radius: int) -> NDArray[np.float64]:
     """The left side of the equations for the pixels of a square, row by row, then those of the multipliers."""
     f, spectrum = _spectrum()

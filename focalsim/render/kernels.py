@@ -91,7 +91,7 @@ def reach_px(diameter_px: float) -> int:
 @lru_cache(maxsize=8)
 def _kernel_table(levels: int) -> KernelTable:
     radius = np.array([radius_of(level) for level in range(levels)], np.int64)
-    kernels = [kernel for r in range(int(radius[-1]) + 1) for kernel in _kernels_of_radius(r)][:levels]
+    kernels = [kernel for r in np.unique(radius) for kernel in _kernels_of_radius(int(r))][:levels]
     wide = _lower_rows(kernels, WIDE_PX)
     dy, dx = np.triu_indices(WIDE_PX + 1)
     octant = aligned((levels + 1, OCTANT))

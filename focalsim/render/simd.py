@@ -59,11 +59,16 @@ def _emit_zero(_typing: Any) -> Any:
     return _lanes(), codegen
 
 
+def _at(builder: Any, place: Any, distance: int, kind: Any) -> Any:
+    """A pointer to what stands ``distance`` bytes after address ``place``."""
+    return builder.inttoptr(builder.add(place, ir.Constant(_whole, distance)), kind.as_pointer())
+
+
 def _emit_load(_typing: Any, place: Any) -> Any:
     """The sixteen floats from address ``place`` on, which need not be aligned."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.load(builder.inttoptr(args[0], _vector.as_pointer()), align=4)
+        return builder.load(_at(builder, args[0], 0, _vector), align=4)
 
     return _lanes(types.int64), codegen
 
@@ -72,15 +77,10 @@ def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
     """Write sixteen floats from address ``place`` on."""
 
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        builder.store(args[1], builder.inttoptr(args[0], _vector.as_pointer()), align=4)
+        builder.store(args[1], _at(builder, args[0], 0, _vector), align=4)
         return context.get_dummy_value()
 
     return types.void(types.int64, _lanes), codegen
-
-
-def _at(builder: Any, place: Any, distance: int, kind: Any) -> Any:
-    """A pointer to what stands ``distance`` bytes after address ``place``."""
-    return builder.inttoptr(builder.add(place, ir.Constant(_whole, distance)), kind.as_pointer())
 
 
 def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any) -> Any:

@@ -106,7 +106,7 @@ def _unmix(
     f_red, f_green, f_blue, f_cov, f_q = red, green, blue, tl.full((BLOCK,), 1.0, tl.float32), own
     b_red, b_green, b_blue = tl.zeros_like(own), tl.zeros_like(own), tl.zeros_like(own)
     b_cov, b_q = tl.zeros_like(own), tl.zeros_like(own)
-    had = on_edge & (own < own)
+    had = tl.zeros_like(on_edge)
     h_red, h_green, h_blue, hq = b_red, b_green, b_blue, b_q
     if HIDDEN:
         hq = tl.load(hidden_q + scene * size + i, mask=inside, other=float("inf"))
