@@ -29,6 +29,15 @@ from focalsim.shards.schema import (
 _LIBVER = ("v108", "v108")
 
 
+class _Map:
+    """An open data set of pixels. To ask HDF5 for it anew, and for its shape, takes longer than to copy the pixels."""
+
+    def __init__(self, stored: Any) -> None:
+        self.stored, self.dtype = stored, stored.dtype
+        self.rows = stored.chunks[1]  # slices or rows of pixels in a chunk
+        self.origin = (0,) * (len(stored.shape) - 2)  # where a chunk begins on the axes after these
+
+
 class ShardWriter:
     """Context manager that writes ``samples`` samples into ``path``, in order.
 
@@ -51,6 +60,8 @@ class ShardWriter:
         self._samples = samples
         self._written = 0
         self._dims: Dims = (0, 0, 0)
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of one sample
+        self._maps: dict[str, _Map] = {}
         self._columns: dict[str, list[Any]] = {d.name: [] for d in DATA_SETS if not d.is_map}
 
     def __enter__(self) -> ShardWriter:
@@ -79,13 +90,13 @@ class ShardWriter:
             if data_set.effect:
                 self._columns[data_set.name].append(np.nan if value is None else value)
                 continue
-            expected = data_set.sample_shape(self._dims)
+            expected = self._shapes[data_set.name]
             if np.shape(value) != expected:
                 raise ValueError(
                     f"sample {sample.sample_index}: {data_set.name} must have shape {expected}, got {np.shape(value)}"
                 )
             if data_set.is_map:
-                self._store_map(data_set, value)
+                self._store_map(self._maps[data_set.name], value)
             else:
                 self._columns[data_set.name].append(value)
         self._written += 1
@@ -106,7 +117,7 @@ class ShardWriter:
                 values = reader.column(data_set.name) if data_set.name in held else None
                 self._columns[data_set.name].append(np.nan if values is None else values[index])
                 continue
-            target = self._file[data_set.name]
+            target = self._maps[data_set.name].stored
             if reader.storage(data_set.name) != storage(target):
                 raise ShardError(
                     f"{reader.path}: data set '{data_set.name}' has other chunks or filters than the config"
@@ -116,28 +127,27 @@ class ShardWriter:
         self._written += 1
         self._disk.check()
 
-    def _store_map(self, data_set: DataSet, value: Any) -> None:
+    def _store_map(self, target: _Map, value: Any) -> None:
         """Write the pixels of one sample. HDF5's own way through its filters takes twice the processor time."""
-        stored, pixels = self._file[data_set.name], np.ascontiguousarray(value)
-        if self._codec is not None or pixels.dtype != np.dtype(data_set.dtype):
-            _store(stored, self._written, pixels)
+        pixels = np.ascontiguousarray(value)
+        if self._codec is not None or pixels.dtype != target.dtype:
+            _store(target.stored, self._written, pixels)
             return
         from focalsim.shards.checksum import with_checksums  # loads Numba
 
-        step = stored.chunks[1]
-        chunks = with_checksums(pixels.reshape(len(pixels) // step, -1).view(np.uint8))
-        for k, chunk in enumerate(chunks):
-            place = (self._written, k * step, *(0 for _ in stored.shape[2:]))
-            stored.id.write_direct_chunk(place, chunk)
+        parts = pixels.reshape(len(pixels) // target.rows, -1).view(np.uint8)
+        for k in range(len(parts)):
+            # One by one: what is written is in the processor's cache.
+            place = (self._written, k * target.rows, *target.origin)
+            target.stored.id.write_direct_chunk(place, with_checksums(parts[k : k + 1]))
 
     def _begin_sample(self, dims: Dims) -> None:
         if self._written == self._samples:
             raise ValueError(f"{self.path}: planned for {self._samples} samples, got another")
         if self._written == 0:
             self._dims = dims
-            for data_set in DATA_SETS:
-                if data_set.is_map:
-                    self._create(data_set, data_set.dtype)
+            self._shapes = {data_set.name: data_set.sample_shape(dims) for data_set in DATA_SETS}
+            self._maps = {d.name: _Map(self._create(d, d.dtype)) for d in DATA_SETS if d.is_map}
 
     def __exit__(self, exc_type: object, *exc: object) -> None:
         try:

@@ -9,6 +9,7 @@ floats are metres. NaN, infinity, zero and negative numbers mean that the depth 
 from __future__ import annotations
 
 import io
+import math
 import re
 import struct
 import zipfile
@@ -28,6 +29,7 @@ from focalsim.errors import FrameError
 UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
 _EXR_CHANNELS = ("R", "Y", "Z")
 _LARGEST_RATIO = 1032  # of what deflate can shrink
+_ZIP_SIGNATURE = b"PK\3\4"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_HEADER = struct.Struct(">16sIIBB")  # the signature, width, height, bits of a channel, kind of colour
 _PNG_COLOUR, _PNG_DEPTH = (8, 2), (16, 0)  # RGB, grey
@@ -143,18 +145,30 @@ def _read_image(path: Path) -> NDArray[Any]:
 
 def _read_numpy(path: Path) -> NDArray[Any]:
     try:
+        # In memory, because np.load leaves the file open when it finds a damaged archive.
         data = path.read_bytes()
-        # From memory, because np.load leaves the file open when it finds a damaged archive.
-        stored = np.load(io.BytesIO(data), allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return stored
-        with stored:
-            name = "depth" if "depth" in stored else stored.files[0] if len(stored.files) == 1 else None
+        if not data.startswith(_ZIP_SIGNATURE):
+            return _parse_npy(data)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [member.removesuffix(".npy") for member in archive.namelist()]
+            name = "depth" if "depth" in names else names[0] if len(names) == 1 else None
             if name is None:
-                raise FrameError(f"{path}: expected an array 'depth' or a single one, got {stored.files}")
-            return np.asarray(np.load(io.BytesIO(_member(stored.zip, data, f"{name}.npy")), allow_pickle=False))
+                raise FrameError(f"{path}: expected an array 'depth' or a single one, got {names}")
+            return _parse_npy(_member(archive, data, f"{name}.npy"))
     except (ValueError, EOFError, KeyError, struct.error, zipfile.BadZipFile, deflate.DeflateError) as error:
         raise FrameError(f"{path}: not a NumPy file of plain numbers, or damaged: {error}") from None
+
+
+def _parse_npy(content: bytes) -> NDArray[Any]:
+    """The array of a .npy file, where its bytes lie; np.load copies them piece by piece."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):  # a header of over 64 KiB, or of other than Latin letters
+        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    numbers = np.frombuffer(content, dtype, math.prod(shape), stream.tell())
+    return numbers.reshape(shape, order="F" if by_columns else "C")
 
 
 def _member(archive: zipfile.ZipFile, data: bytes, name: str) -> Any:

@@ -16,6 +16,7 @@ from focalsim.sources.framing import Framing, frame_window
 # What lies nearer or farther than these quantiles of the valid depths does not decide where a scene is
 # placed.
 _ROBUST_RANGE = (0.01, 0.99)
+_ASKED = 50_000  # depths that decide where a scene is placed: more tell the same quantiles, and take longer
 # "auto" keeps a scene that leaves the focus range by no more than this fraction of it, counted in dioptres:
 # half the step between two of ten slices.
 _TOLERANCE = 0.05
@@ -92,7 +93,8 @@ def depth_factor(depth_m: NDArray[np.float32], near_m: float, far_m: float, poli
     >>> depth_factor(room_m, 0.1, 1.0, "keep")
     1.0
     """
-    d_near, d_far = (float(d) for d in np.quantile(depth_m, _ROBUST_RANGE))
+    asked = depth_m[:: 1 + len(depth_m) // _ASKED]
+    d_near, d_far = (float(d) for d in np.quantile(asked, _ROBUST_RANGE))
     slack = _TOLERANCE * (1 / near_m - 1 / far_m)
     inside = 1 / d_near <= 1 / near_m + slack and 1 / d_far >= 1 / far_m - slack
     if policy == "keep" or (policy == "auto" and inside):
