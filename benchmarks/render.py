@@ -24,7 +24,7 @@ from focalsim.color import linear_to_srgb
 from focalsim.render.kernels import LEVELS_PER_PX, kernel_table
 from focalsim.render.layers import split_layers
 from focalsim.render.resample import LOBES
-from focalsim.render.simd import BYTES, LANES, address, fma_each, load, store
+from focalsim.simd import BYTES, LANES, address, fma_each, load, store
 from focalsim.sources import FrameRequest, open_source
 from focalsim.sources.prepare import prepare_scene
 

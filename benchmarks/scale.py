@@ -40,7 +40,7 @@ DEPTH_SCALES = {"icl_nuim_synth": 5000.0, "open3d_tum": 5000.0}  # of the folder
 
 def job_of(folder, samples):
     source = open_source(folder, depth_scale=DEPTH_SCALES.get(folder.name) if folder else None)
-    config = RenderConfig(phones=(load_profile("pixel4").to_dict(),), samples=samples, shard_size=16)
+    config = RenderConfig(phones=(load_profile("pixel4").to_dict(),), samples=samples)
     return plan_job(config, source, samples)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_SRGB8_TO_LINEAR = np.where(
+SRGB8_TO_LINEAR = np.where(
     np.arange(256) / 255.0 <= 0.04045,
     np.arange(256) / 255.0 / 12.92,
     ((np.arange(256) / 255.0 + 0.055) / 1.055) ** 2.4,
@@ -30,7 +30,7 @@ def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise TypeError(f"srgb_to_linear expects uint8 codes, got {srgb.dtype}")
     from focalsim.encode import decode8  # compiled; whoever only reads shards does without
 
-    return decode8(np.ascontiguousarray(srgb).reshape(-1), _SRGB8_TO_LINEAR).reshape(np.shape(srgb))
+    return decode8(np.ascontiguousarray(srgb).reshape(-1), SRGB8_TO_LINEAR).reshape(np.shape(srgb))
 
 
 def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:

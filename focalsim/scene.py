@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from focalsim.color import srgb_to_linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class Intrinsics:
 class Scene:
     """One RGB-D frame in linear light and metres.
 
-    rgb_linear   (H, W, 3) float32, linear light, >= 0, may exceed 1.
+    rgb          (H, W, 3) float32, linear light, >= 0, may exceed 1; or uint8, sRGB codes, as photos are stored. They
+                 are decoded where the frame is reduced: light takes four times the memory.
     depth_m      (H, W) float32, z along the optical axis in metres; defined where ``valid``.
     valid        (H, W) bool, False where the source does not know the depth.
     source_id    which frame of which source, stable across runs.
@@ -32,7 +36,7 @@ class Scene:
     depth_enlarged  by how much the source's depth map was enlarged to the image's size, along its edges; 1 = as stored.
     """
 
-    rgb_linear: NDArray[np.float32]
+    rgb: NDArray[Any]
     depth_m: NDArray[np.float32]
     valid: NDArray[np.bool_]
     source_id: str
@@ -40,3 +44,8 @@ class Scene:
     hidden_depth_m: NDArray[np.float32] | None = None
     intrinsics: Intrinsics | None = None
     depth_enlarged: float = 1.0
+
+    @property
+    def rgb_linear(self) -> NDArray[np.float32]:
+        """The colour in linear light."""
+        return srgb_to_linear(self.rgb) if self.rgb.dtype == np.uint8 else self.rgb

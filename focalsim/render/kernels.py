@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.render.interpolation import best_kernels
-from focalsim.render.simd import GROUP, aligned
+from focalsim.render.scatter_code import GROUP
+from focalsim.simd import aligned
 
 LEVELS_PER_PX = 16  # kernels are made for every 1/16 px of diameter,
 COARSE_LEVELS_PER_PX = 4  # and for every 1/4 px

@@ -13,7 +13,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from focalsim.render.simd import BYTES, LANES, address, fma, fma_each, load, store, store_pixels, zero
+from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, store, store_pixels, zero
 
 LOBES = 4
 ALL_CHANNELS = slice(0, 3)  # red, green and blue

@@ -15,8 +15,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE
-from focalsim.render.simd import LANES, aligned
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE
+from focalsim.simd import LANES, aligned
 
 MERGE_PX = 16.0
 PLANES = 4  # red, green, blue, coverage

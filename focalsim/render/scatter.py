@@ -33,12 +33,8 @@ from focalsim.render.kernels import (
     reach_px,
 )
 from focalsim.render.samples import MERGE_PX, PLANES, Samples
-from focalsim.render.simd import (
-    BYTES,
+from focalsim.render.scatter_code import (
     GROUP,
-    LANES,
-    address,
-    aligned,
     gather_1,
     gather_2,
     gather_3,
@@ -50,6 +46,7 @@ from focalsim.render.simd import (
     spread_32,
 )
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, SeenSamples
+from focalsim.simd import BYTES, LANES, address, aligned
 
 _BAND = 128  # rows of output in one piece of work, at most
 ENOUGH = 0.02  # a coverage below this says nothing of the colour

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from focalsim.color import linear_to_srgb
 
 _ASPECT_TOLERANCE = 0.01
 # Depths within this ratio are one surface: more than the steps of a steep slant, less than most edges.
@@ -22,8 +26,10 @@ def enlargement(stored: tuple[int, ...], wanted: tuple[int, ...]) -> float:
     return max(1.0, wanted[0] / stored[0])
 
 
-def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[Any]) -> NDArray[np.float32]:
     """Depth (h, w), NaN = not known, sampled at the pixels of ``rgb`` (H, W, 3), which shows the same view.
+
+    ``rgb`` is linear light or 8-bit sRGB codes.
 
     A smaller depth map is enlarged. Where the four depths around a pixel are one surface, it is
     interpolated in 1/z, which is exact for planes. Where they are not, the pixel belongs to the surface of
@@ -43,7 +49,8 @@ def align_depth(depth_m: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray
     mixed = cells.max(axis=(2, 3)) > cells.min(axis=(2, 3)) * _SURFACE_RATIO
     rows, columns = np.nonzero(mixed[np.ix_(y.astype(int), x.astype(int))])
     smooth = cv2.resize(inverse, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    smooth[rows, columns] = _choose(inverse, rgb, rows, columns, y[rows], x[columns])
+    codes = rgb if rgb.dtype == np.uint8 else linear_to_srgb(rgb)
+    smooth[rows, columns] = _choose(inverse, codes, rows, columns, y[rows], x[columns])
     np.divide(1.0, smooth, out=nearest, where=~np.isnan(nearest))
     return nearest
 

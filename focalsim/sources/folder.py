@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from focalsim.color import linear_to_srgb
 from focalsim.errors import FrameError, SourceError
 from focalsim.scene import Scene
 from focalsim.sources.base import FileSource, FrameRequest
@@ -60,13 +59,13 @@ class FolderSource(FileSource):
 
     def load(self, index: int, request: FrameRequest, rng: np.random.Generator) -> Scene:  # noqa: ARG002
         from focalsim.sources.align import align_depth, enlargement, same_view
-        from focalsim.sources.image_files import read_depth, read_linear
+        from focalsim.sources.image_files import read_depth, read_rgb
 
         pair = self._pairs[index]
         depth_m = read_depth(pair.depth, self._depth_scale)
-        rgb = read_linear(pair.colour)
+        rgb = read_rgb(pair.colour)
         if not same_view(depth_m.shape, rgb.shape[:2]):
-            rgb = read_linear(pair.colour, oriented=True)  # a portrait whose depth was stored upright
+            rgb = read_rgb(pair.colour, oriented=True)  # a portrait whose depth was stored upright
         if not same_view(depth_m.shape, rgb.shape[:2]):
             raise FrameError(
                 f"{pair.depth}: depth of {_size(depth_m)} pixels has another aspect ratio than "
@@ -75,9 +74,9 @@ class FolderSource(FileSource):
             )
         enlarged = enlargement(depth_m.shape, rgb.shape)
         if depth_m.shape != rgb.shape[:2]:
-            depth_m = align_depth(depth_m, linear_to_srgb(rgb))
+            depth_m = align_depth(depth_m, rgb)
         return Scene(
-            rgb_linear=rgb,
+            rgb=rgb,
             depth_m=depth_m,
             valid=np.isfinite(depth_m),
             source_id=self.frame_id(index),

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.color import linear_to_srgb
 from focalsim.errors import ConfigError, FrameError, SourceError
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FileSource, FrameRequest
@@ -59,11 +58,11 @@ class FramesSource(FileSource):
     def read_depth_m(self, frame: Frame, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:
         """z in metres; NaN, infinite or not positive where it is not known. ``shape`` (H, W) is the colour image's."""
 
-    def read_linear(self, frame: Frame) -> NDArray[np.float32]:
-        """The colour image (H, W, 3) in linear light, >= 0; it may exceed 1."""
-        from focalsim.sources.image_files import read_linear
+    def read_rgb(self, frame: Frame) -> NDArray[Any]:
+        """The colour image (H, W, 3): linear light, >= 0, which may exceed 1, or 8-bit sRGB codes."""
+        from focalsim.sources.image_files import read_rgb
 
-        return read_linear(frame.colour)
+        return read_rgb(frame.colour)
 
     def intrinsics(self, frame: Frame, shape: tuple[int, int]) -> Intrinsics | None:  # noqa: ARG002
         """The frame's camera, where it is known."""
@@ -83,13 +82,13 @@ class FramesSource(FileSource):
         from focalsim.sources.align import align_depth, enlargement, same_view
 
         frame = self._frames[index]
-        rgb = self.read_linear(frame)
+        rgb = self.read_rgb(frame)
         shape = (rgb.shape[0], rgb.shape[1])
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             depth_m = self.read_depth_m(frame, shape).astype(np.float32)
         stored_shape = depth_m.shape
         if self.enlarges_depth and stored_shape != shape and same_view(stored_shape, shape):
-            depth_m = align_depth(depth_m, linear_to_srgb(rgb))
+            depth_m = align_depth(depth_m, rgb)
         if depth_m.shape != shape:
             raise FrameError(
                 f"{frame.depth}: depth of shape {depth_m.shape}, but its image {frame.colour.name} has {shape}",
@@ -99,7 +98,7 @@ class FramesSource(FileSource):
         if not valid.any():
             raise FrameError(f"{frame.depth}: no pixel has a depth", "no valid depth")
         return Scene(
-            rgb_linear=rgb,
+            rgb=rgb,
             depth_m=np.where(valid, depth_m, np.float32(np.nan)),
             valid=valid,
             source_id=self.frame_id(index),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import atan, ceil, degrees
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from focalsim.color import srgb_to_linear
 from focalsim.errors import FrameError
 from focalsim.pick import pick
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FrameRequest
-from focalsim.sources.reduce import area_taps, average_area
+from focalsim.sources.reduce import Part, average_area
 
 # The renderer resamples once, and sharper the larger its input is; beyond this the gain ends and the time
 # grows.
@@ -44,22 +45,17 @@ class Framing:
         """One real sample for each pixel, the nearest: for depth and validity, which must not be averaged."""
         if self._whole_pixels:
             return np.ascontiguousarray(self._kept(image))
-        rows, columns = (
-            np.concatenate([part.start + _nearest(n, part.stop - part.start) for part, n in parts])
-            for parts in self._parts()
-        )
+        rows, columns = (np.concatenate([_nearest(part) for part in parts]) for parts in self._parts())
         picked: NDArray[_Scalar] = pick(image, rows, columns)
         return picked
 
-    def average(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean over the area of each pixel: for linear light."""
-        if self._whole_pixels:
-            return np.ascontiguousarray(self._kept(linear))
-        # The margins apart: the picture's pixels must not depend on what is around it.
-        rows, columns = (area_taps(part, n) for part, n in zip(self._parts(), linear.shape, strict=False))
-        light = np.ascontiguousarray(linear)
-        averaged = average_area(light if light.ndim == 3 else light[..., None], rows, columns)
-        return averaged if linear.ndim == 3 else averaged[..., 0]
+    def average(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Mean light over the area of each pixel, of linear light or of 8-bit sRGB codes."""
+        if not self._whole_pixels:
+            # The margins apart: the picture's pixels must not depend on what is around it.
+            return average_area(image, *self._parts())
+        kept = np.ascontiguousarray(self._kept(image))
+        return srgb_to_linear(kept) if kept.dtype == np.uint8 else kept
 
     def inside(self, framed: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """The picture alone, of what :meth:`pick` or :meth:`average` returned."""
@@ -83,8 +79,8 @@ class Framing:
         rows = slice(self.top - top, self.top + self.height + bottom)
         return image[rows, self.left - left : self.left + self.width + right]
 
-    def _parts(self) -> tuple[list[tuple[slice, int]], list[tuple[slice, int]]]:
-        """Rows and columns of the frame before, in and after the window, and how many pixels they become."""
+    def _parts(self) -> tuple[list[Part], list[Part]]:
+        """Rows and columns of the frame before, in and after the window."""
         axes = []
         for first, whole, n, before, after in (
             (self.top, self.height, self.size[1], self.margin[1], self.margin[3]),
@@ -92,8 +88,8 @@ class Framing:
         ):
             start, end = first - round(before * whole / n), first + whole + round(after * whole / n)
             last = first + whole
-            parts = [(slice(start, first), before), (slice(first, last), n), (slice(last, end), after)]
-            axes.append([(part, pixels) for part, pixels in parts if pixels])
+            parts = [Part(start, first, before), Part(first, last, n), Part(last, end, after)]
+            axes.append([part for part in parts if part.pixels])
         return axes[0], axes[1]
 
 
@@ -148,5 +144,6 @@ def _angle(width_over_focal: float) -> float:
     return 2 * degrees(atan(width_over_focal / 2))
 
 
-def _nearest(n_out: int, n_in: int) -> NDArray[np.intp]:
-    return ((np.arange(n_out) + 0.5) * (n_in / n_out)).astype(np.intp)
+def _nearest(part: Part) -> NDArray[np.intp]:
+    scale = (part.stop - part.start) / part.pixels
+    return part.start + ((np.arange(part.pixels) + 0.5) * scale).astype(np.intp)

@@ -53,9 +53,9 @@ class HypersimSource(FramesSource):
                         yield Frame(picture, depth)
                         break
 
-    def read_linear(self, frame: Frame) -> NDArray[np.float32]:
+    def read_rgb(self, frame: Frame) -> NDArray[Any]:
         if not frame.colour.name.endswith(_LIGHT):
-            return super().read_linear(frame)
+            return super().read_rgb(frame)
         from focalsim.sources.image_files import physical_light
 
         stored = _data_set(frame.colour)

@@ -23,7 +23,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from focalsim.color import srgb_to_linear
 from focalsim.errors import FrameError
 
 UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
@@ -45,13 +44,13 @@ def read_colour(path: Path, *, oriented: bool = False) -> NDArray[np.uint8]:
     return np.asarray(_decode(path, flags, None if oriented else _PNG_COLOUR), np.uint8)
 
 
-def read_linear(path: Path, *, oriented: bool = False) -> NDArray[np.float32]:
-    """Colour image (H, W, 3) in linear light: 8-bit files decoded from sRGB, ``LINEAR_SUFFIXES`` as they are stored.
+def read_rgb(path: Path, *, oriented: bool = False) -> NDArray[Any]:
+    """Colour image (H, W, 3) as it is stored: the codes of 8-bit files, the linear light of ``LINEAR_SUFFIXES``.
 
     Linear files may exceed 1; what is negative or not finite in them becomes 0. Raises FrameError.
     """
     if path.suffix.lower() not in LINEAR_SUFFIXES:
-        return srgb_to_linear(read_colour(path, oriented=oriented))
+        return read_colour(path, oriented=oriented)
     stored = _read_exr_colour(path) if path.suffix.lower() == ".exr" else _decode(path, cv2.IMREAD_UNCHANGED)[..., ::-1]
     return physical_light(stored)
 

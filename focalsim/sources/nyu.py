@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from focalsim.color import srgb_to_linear
 from focalsim.errors import FrameError, SourceError
 from focalsim.scene import Intrinsics, Scene
 from focalsim.sources.base import FileSource, FrameRequest
@@ -74,7 +73,7 @@ class NyuSource(FileSource):
         if not valid.any():
             raise FrameError(f"{self.frame_id(index)}: no pixel has a depth", "no valid depth")
         return Scene(
-            rgb_linear=srgb_to_linear(image.transpose(2, 1, 0)[inside]),
+            rgb=image.transpose(2, 1, 0)[inside],
             depth_m=depth_m,
             valid=valid,
             source_id=self.frame_id(index),

@@ -54,7 +54,7 @@ def prepare_scene(
     hidden_rgb_linear, hidden_depth_m = _frame_hidden(scene, framing)
     prepared = replace(
         scene,
-        rgb_linear=framing.average(scene.rgb_linear),
+        rgb=framing.average(scene.rgb),
         depth_m=fill_holes(depth_m, valid) * np.float32(factor),
         valid=valid,
         hidden_rgb_linear=hidden_rgb_linear,

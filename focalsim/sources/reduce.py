@@ -1,19 +1,31 @@
 """Light averaged over areas: the weights of OpenCV's INTER_AREA, in a third of its time.
 
-Several parts of an axis, each with a scale of its own, are reduced in one pass.
+Several parts of an axis, each with a scale of its own, are reduced in one pass, and 8-bit codes are decoded in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uintp
+from numba import njit, types
+from numba.extending import overload
 from numpy.typing import NDArray
 
+from focalsim.color import SRGB8_TO_LINEAR
+from focalsim.simd import BYTES, LANES, address, fma_each, load, store, zero
+
 _NOTHING = 1e-3  # a smaller share of a pixel is left out
+
+
+class Part(NamedTuple):
+    """A piece of an axis, from pixel ``start`` to ``stop``, and how many pixels it becomes."""
+
+    start: int
+    stop: int
+    pixels: int
 
 
 class Taps(NamedTuple):
@@ -26,11 +38,24 @@ class Taps(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def area_taps(parts: Sequence[tuple[slice, int]], n_in: int) -> Taps:
-    """Taps of neighbouring parts of an axis of ``n_in`` pixels, given as (where it is, number of pixels it becomes)."""
-    longest = max(int(np.ceil((part.stop - part.start) / n)) + 1 for part, n in parts)
-    firsts, weights = zip(*(_part_taps(part.stop - part.start, n, longest) for part, n in parts), strict=True)
-    first = np.concatenate([part.start + f for (part, _), f in zip(parts, firsts, strict=True)])
+class LaneTaps(NamedTuple):
+    """The same for rows of ``channels`` values a pixel, sixteen values at a time that read from one place.
+
+    Value ``lane`` of group g is the sum over t of weights[g, t, lane] times what stands at place
+    left[g] + t channels + lane, which may lie before the row's first value or after its last.
+    """
+
+    left: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    channels: int
+
+
+@lru_cache(maxsize=64)  # the frames of a source are mostly of one size
+def area_taps(parts: tuple[Part, ...], n_in: int) -> Taps:
+    """Taps of neighbouring ``parts`` of an axis of ``n_in`` pixels."""
+    longest = max(int(np.ceil((part.stop - part.start) / part.pixels)) + 1 for part in parts)
+    firsts, weights = zip(*(_part_taps(part.stop - part.start, part.pixels, longest) for part in parts), strict=True)
+    first = np.concatenate([part.start + f for part, f in zip(parts, firsts, strict=True)])
     weight = np.concatenate(weights)
     inside = np.minimum(first, max(n_in - longest, 0))
     # Taps past the end weigh nothing: where they would lie outside, all move back.
@@ -39,7 +64,7 @@ def area_taps(parts: Sequence[tuple[slice, int]], n_in: int) -> Taps:
     return Taps(inside, np.where((columns >= 0) & (columns < longest), moved, np.float32(0)))
 
 
-@lru_cache(maxsize=64)  # the frames of a source are mostly of one size
+@lru_cache(maxsize=64)
 def _part_taps(n_in: int, n_out: int, taps: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     scale = 1.0 / (n_out / n_in)
     left = np.arange(n_out) * scale
@@ -55,54 +80,90 @@ def _part_taps(n_in: int, n_out: int, taps: int) -> tuple[NDArray[np.intp], NDAr
     return first.astype(np.intp), np.where(counts, share / area[:, None], 0.0).astype(np.float32)
 
 
+@lru_cache(maxsize=64)
+def lane_taps(parts: tuple[Part, ...], n_in: int, channels: int) -> LaneTaps:
+    """:func:`area_taps` of rows of ``channels`` values a pixel."""
+    taps = area_taps(parts, n_in)
+    place, lane = np.divmod(np.arange(-(-len(taps.first) * channels // LANES) * LANES), LANES)
+    pixel, channel = np.divmod(np.arange(place.size), channels)
+    pixel = np.minimum(pixel, len(taps.first) - 1)  # the last group may have values to spare
+    # Of one group, these differ by whole pixels.
+    first = (channels * taps.first[pixel] + channel - lane).reshape(-1, LANES)
+    left = first.min(axis=1)
+    late = (first - left[:, None]) // channels
+    weights = np.zeros((len(left), taps.weights.shape[1] + int(late.max()), LANES), np.float32)
+    for t in range(taps.weights.shape[1]):
+        weights[np.arange(len(left))[:, None], late + t, np.arange(LANES)] = taps.weights[pixel, t].reshape(-1, LANES)
+    return LaneTaps(left, weights, channels)
+
+
+def average_area(image: NDArray[Any], rows: Sequence[Part], columns: Sequence[Part]) -> NDArray[np.float32]:
+    """Mean light over the area of each pixel that ``rows`` and ``columns`` of ``image`` (H, W) or (H, W, C) become.
+
+    ``image`` is linear light, float32, or 8-bit sRGB codes, which are decoded row by row.
+    """
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    down = area_taps(tuple(rows), image.shape[0])
+    along = lane_taps(tuple(columns), image.shape[1], channels)
+    height, width = len(down.first), sum(part.pixels for part in columns)
+    # A row's last sixteen values may end in the next one, which is written after it.
+    room = np.empty(height * width * channels + LANES, np.float32)
+    flat = np.ascontiguousarray(image).reshape(len(image), -1)
+    _average(flat, down, along, SRGB8_TO_LINEAR, room[: height * width * channels].reshape(height, -1))
+    return room[: height * width * channels].reshape(height, width, *image.shape[2:])
+
+
 @njit(cache=True, nogil=True)
-def average_area(light: NDArray[np.float32], rows: Taps, columns: Taps) -> NDArray[np.float32]:
-    """``light`` (H, W, C), contiguous, reduced to (len(rows.first), len(columns.first), C)."""
-    height, width, channels = len(rows.first), len(columns.first), light.shape[2]
-    averaged = np.empty((height, width, channels), np.float32)
-    line = np.empty(light.shape[1] * channels, np.float32)
-    for y in range(height):
-        # Down first: that is done to whole rows at once, and leaves fewer of them to reduce along.
-        line[:] = np.float32(0.0)
-        for t in range(rows.weights.shape[1]):
-            weight = rows.weights[y, t]
+def _average(
+    image: NDArray[Any], down: Taps, along: LaneTaps, table: NDArray[np.float32], averaged: NDArray[np.float32]
+) -> None:
+    taps, size = along.weights.shape[1], image.shape[1]
+    margin = along.channels * taps + LANES
+    light = np.empty((down.weights.shape[1], size), np.float32)  # the rows of the image in use, by turns
+    newest = -1
+    line = np.zeros(size + 2 * margin, np.float32)
+    for y in range(len(down.first)):
+        # Down first: that leaves fewer rows to reduce along.
+        total = line[margin : margin + size]
+        total[:] = np.float32(0.0)
+        for t in range(len(light)):
+            weight = down.weights[y, t]
             if weight == 0.0:
                 continue
-            source = light[rows.first[y] + t].reshape(-1)
-            for i in range(len(line)):
-                line[i] += weight * source[i]
-        if channels == 3:
-            _reduce_colours(line, columns.first, columns.weights, averaged[y])
-        else:
-            _reduce(line, columns.first, columns.weights, averaged[y])
-    return averaged
+            row = down.first[y] + t
+            source = light[row % len(light)]
+            if row > newest:
+                _to_light(image[row], table, source)
+                newest = row
+            for i in range(size):
+                total[i] += weight * source[i]
+        start, weights, write = address(line) + 4 * margin, address(along.weights), address(averaged[y])
+        for left in along.left:
+            read, values = start + 4 * left, zero()
+            for _ in range(taps):
+                values = fma_each(values, load(weights), load(read))
+                weights += BYTES
+                read += 4 * along.channels
+            store(write, values)
+            write += BYTES
 
 
-@njit(cache=True, nogil=True)
-def _reduce_colours(
-    line: NDArray[np.float32], first: NDArray[np.intp], weights: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
-    for x in range(len(first)):
-        red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        place = uintp(3) * uintp(first[x])  # unsigned: else every index is first asked whether it counts from the end
-        for t in range(weights.shape[1]):
-            weight = weights[x, t]
-            red += weight * line[place]
-            green += weight * line[place + uintp(1)]
-            blue += weight * line[place + uintp(2)]
-            place += uintp(3)
-        out[x, 0], out[x, 1], out[x, 2] = red, green, blue
+def _to_light(row: Any, table: Any, light: Any) -> None:
+    """Write the light of a row of light or codes."""
+    raise NotImplementedError  # of compiled code
 
 
-@njit(cache=True, nogil=True)
-def _reduce(
-    line: NDArray[np.float32], first: NDArray[np.intp], weights: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
-    """The same of any number of channels, which takes the compiler longer for each of three."""
-    channels = out.shape[1]
-    for x in range(len(first)):
-        for c in range(channels):
-            total = np.float32(0.0)
-            for t in range(weights.shape[1]):
-                total += weights[x, t] * line[(first[x] + t) * channels + c]
-            out[x, c] = total
+@overload(_to_light)
+def _compiled_to_light(row: Any, table: Any, light: Any) -> Any:  # noqa: ARG001
+    if row.dtype != types.uint8:
+
+        def copy(row: Any, table: Any, light: Any) -> None:  # noqa: ARG001
+            light[:] = row
+
+        return copy
+
+    def decode(row: Any, table: Any, light: Any) -> None:
+        for i in range(row.size):
+            light[i] = table[row[i]]
+
+    return decode

@@ -52,7 +52,7 @@ def make_scene() -> Callable[..., Scene]:
     def make(depth_m: Any, **changes: Any) -> Scene:
         depth = np.asarray(depth_m, np.float32)
         values: dict[str, Any] = {
-            "rgb_linear": np.full((*depth.shape, 3), 0.5, np.float32),
+            "rgb": np.full((*depth.shape, 3), 0.5, np.float32),
             "depth_m": depth,
             "valid": np.isfinite(depth) & (depth > 0),
             "source_id": "made/scene",

@@ -15,7 +15,7 @@ from focalsim.config import RenderConfig
 from focalsim.errors import FrameError, SourceError
 from focalsim.job import plan_job, render_sample
 from focalsim.sources import FrameRequest, open_source
-from focalsim.sources.image_files import read_linear
+from focalsim.sources.image_files import read_rgb
 
 H, W = 64, 96
 LAMP = 60.0
@@ -75,13 +75,13 @@ def test_what_is_not_light_becomes_dark(tmp_path):
     light = lamp_scene()
     light[0, :3] = [np.nan, np.inf, -1.0]
     write_exr(tmp_path / "a.exr", {name: np.ascontiguousarray(light[..., k]) for k, name in enumerate("RGB")})
-    assert np.all(read_linear(tmp_path / "a.exr")[0, 0] == [0, 0, 0])
+    assert np.all(read_rgb(tmp_path / "a.exr")[0, 0] == [0, 0, 0])
 
 
 def test_an_exr_without_colours_is_one_bad_frame(tmp_path):
     write_exr(tmp_path / "a.exr", {"Z": np.ones((4, 4), np.float32)})
     with pytest.raises(FrameError, match=r"a\.exr: expected the channels R, G and B, got Z"):
-        read_linear(tmp_path / "a.exr")
+        read_rgb(tmp_path / "a.exr")
 
 
 def test_linear_light_goes_before_eight_bits(tmp_path):

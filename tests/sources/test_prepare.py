@@ -51,7 +51,7 @@ def test_up_to_twice_the_output_nothing_is_resampled(make_scene: Make, request_:
     rng = np.random.default_rng(0)
     rgb = rng.random((64, 96, 3)).astype(np.float32)
     depth_m = rng.uniform(0.2, 0.9, (64, 96)).astype(np.float32)
-    scene, scale = prepare(make_scene(depth_m, rgb_linear=rgb), request_)
+    scene, scale = prepare(make_scene(depth_m, rgb=rgb), request_)
     np.testing.assert_array_equal(scene.rgb_linear, rgb)
     np.testing.assert_array_equal(scene.depth_m, depth_m)
     assert scale == 1.0
@@ -61,7 +61,7 @@ def test_a_large_frame_is_averaged_in_colour_and_sampled_in_depth(make_scene: Ma
     rng = np.random.default_rng(1)
     rgb = rng.random((256, 384, 3)).astype(np.float32)
     depth_m = rng.uniform(0.2, 0.9, (256, 384)).astype(np.float32)
-    scene, _ = prepare(make_scene(depth_m, rgb_linear=rgb), request_)
+    scene, _ = prepare(make_scene(depth_m, rgb=rgb), request_)
     means = rgb.reshape(64, 4, 96, 4, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(scene.rgb_linear, means, atol=1e-6)
     assert scene.depth_m.shape == (64, 96)
@@ -71,7 +71,7 @@ def test_a_large_frame_is_averaged_in_colour_and_sampled_in_depth(make_scene: Ma
 def test_colour_depth_and_validity_stay_together(make_scene: Make, request_: FrameRequest) -> None:
     """A ramp in colour that equals depth still does after cropping and reduction, up to one source pixel."""
     ramp = np.linspace(0.2, 0.9, 401, dtype=np.float32)[None].repeat(301, 0)
-    scene, _ = prepare(make_scene(ramp, rgb_linear=ramp[..., None].repeat(3, 2)), request_)
+    scene, _ = prepare(make_scene(ramp, rgb=ramp[..., None].repeat(3, 2)), request_)
     step = ramp[0, 1] - ramp[0, 0]
     np.testing.assert_allclose(scene.rgb_linear[..., 0], scene.depth_m, atol=0.6 * step)
 
@@ -221,7 +221,7 @@ def test_what_a_frame_shows_around_the_picture_is_kept(make_scene: Make, request
     rng = np.random.default_rng(2)
     rgb = rng.random((80, 60, 3)).astype(np.float32)
     depth_m = rng.uniform(0.2, 0.9, (80, 60)).astype(np.float32)
-    scene = make_scene(depth_m, rgb_linear=rgb)
+    scene = make_scene(depth_m, rgb=rgb)
     plain = prepare_scene(scene, request_, max_holes=0.5, depth_policy="keep")
     wide = prepare_scene(scene, replace(request_, margin_px=5), max_holes=0.5, depth_policy="keep")
     assert plain.window == (0, 0, 60, 40)
@@ -241,7 +241,7 @@ def test_the_margin_of_a_reduced_frame_leaves_the_picture_alone(
     """Reduced by 2.6 along both axes: a ramp goes on across the picture's border, to a source pixel."""
     camera = Intrinsics(200.0, 200.0, 209.5, 139.5)
     y, x = np.mgrid[:300, :420].astype(np.float32)
-    scene = make_scene(0.2 + y / 500, rgb_linear=np.stack([x, y, x], axis=-1), intrinsics=camera)
+    scene = make_scene(0.2 + y / 500, rgb=np.stack([x, y, x], axis=-1), intrinsics=camera)
     options = {"max_holes": 0.5, "depth_policy": "keep", "match_fov": True}
     plain = prepare_scene(scene, request_, **options)  # type: ignore[arg-type]
     wide = prepare_scene(scene, replace(request_, margin_px=margin_px), **options)  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from focalsim.sources.reduce import area_taps, average_area
+from focalsim.color import srgb_to_linear
+from focalsim.sources.reduce import Part, average_area
 
 
 def light(height, width, channels=3):
@@ -14,9 +15,7 @@ def light(height, width, channels=3):
 
 
 def reduced(image, width, height):
-    rows = area_taps([(slice(0, image.shape[0]), height)], image.shape[0])
-    columns = area_taps([(slice(0, image.shape[1]), width)], image.shape[1])
-    return average_area(image, rows, columns)
+    return average_area(image, [Part(0, image.shape[0], height)], [Part(0, image.shape[1], width)])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -46,15 +45,18 @@ def test_the_mean_is_kept():
 
 def test_parts_are_reduced_as_if_they_were_alone():
     image = light(40, 60)
-    parts = [(slice(3, 10), 4), (slice(10, 45), 20), (slice(45, 60), 8)]
-    rows = area_taps([(slice(0, 40), 25)], 40)
-    whole = average_area(image, rows, area_taps(parts, 60))
+    parts = [Part(3, 10, 4), Part(10, 45, 20), Part(45, 60, 8)]
+    rows = [Part(0, 40, 25)]
+    whole = average_area(image, rows, parts)
     apart = [
-        average_area(
-            np.ascontiguousarray(image[:, part]),
-            rows,
-            area_taps([(slice(0, part.stop - part.start), n)], part.stop - part.start),
-        )
-        for part, n in parts
+        average_area(image[:, part.start : part.stop], rows, [Part(0, part.stop - part.start, part.pixels)])
+        for part in parts
     ]
     np.testing.assert_array_equal(whole, np.concatenate(apart, axis=1))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_codes_are_decoded_before_they_are_averaged(turned):
+    codes = np.random.default_rng(1).integers(0, 256, (50, 61, 3), np.uint8)
+    codes = codes.transpose(1, 0, 2) if turned else codes
+    np.testing.assert_array_equal(reduced(codes, 20, 31), reduced(srgb_to_linear(codes), 20, 31))

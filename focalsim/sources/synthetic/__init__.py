@@ -74,7 +74,7 @@ class SyntheticSource:
         frame = cast_frame(compose_world(rng, view, photos), width, height, intrinsics)
         gain = np.float32(_exposure(frame.rgb_linear, rng))
         return Scene(
-            rgb_linear=np.minimum(gain * frame.rgb_linear, _MAX_LINEAR),
+            rgb=np.minimum(gain * frame.rgb_linear, _MAX_LINEAR),
             depth_m=frame.depth_m,
             valid=np.ones((height, width), np.bool_),
             source_id=self.frame_id(index),

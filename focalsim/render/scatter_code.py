@@ -1,131 +1,17 @@
-"""Sixteen floats as one value in compiled code: the compiler by itself finds no vector form of the loops that need it.
-
-Multiplication and addition are fused (one rounding) on every machine, so that results do not depend on the processor.
-Memory is named by its address, unchecked: an array whose :func:`address` is taken must be an argument of the compiled
-function, which keeps it alive.
-"""
+"""The innermost loops of the scatter, as vector code (:mod:`focalsim.simd`): here it is decided what registers hold."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
-from numpy.typing import NDArray
+from numba.extending import intrinsic
 
-LANES = 16
-BYTES = 4 * LANES
-GROUP = 8
+from focalsim.simd import BYTES, INTEGER, LANES, VECTOR, ZEROS, fused, pointer, splat
 
-
-class _Lanes(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="Lanes16")
-
-
-_lanes = _Lanes()
-_vector = ir.VectorType(ir.FloatType(), LANES)
-_places = ir.VectorType(ir.IntType(32), LANES)
-_whole = ir.IntType(64)
-_nothing = ir.Constant(_vector, [0.0] * LANES)
-
-
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _vector)
-
-
-def _emit_address(_typing: Any, array: Any) -> Any:
-    """Address of the first element of a contiguous array."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(data, ir.IntType(64))
-
-    return types.int64(array), codegen
-
-
-def _emit_zero(_typing: Any) -> Any:
-    """Sixteen zeros."""
-
-    def codegen(_context: Any, _builder: Any, _signature: Any, _args: Any) -> Any:
-        return _nothing
-
-    return _lanes(), codegen
-
-
-def _at(builder: Any, place: Any, distance: int, kind: Any) -> Any:
-    """A pointer to what stands ``distance`` bytes after address ``place``."""
-    return builder.inttoptr(builder.add(place, ir.Constant(_whole, distance)), kind.as_pointer())
-
-
-def _emit_load(_typing: Any, place: Any) -> Any:
-    """The sixteen floats from address ``place`` on, which need not be aligned."""
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.load(_at(builder, args[0], 0, _vector), align=4)
-
-    return _lanes(types.int64), codegen
-
-
-def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
-    """Write sixteen floats from address ``place`` on."""
-
-    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        builder.store(args[1], _at(builder, args[0], 0, _vector), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, _lanes), codegen
-
-
-def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any) -> Any:
-    """Write sixteen pixels, three floats each, from address ``place`` on."""
-
-    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pairs = ir.VectorType(ir.IntType(32), 2 * LANES)
-        both = builder.shuffle_vector(*args[1:3], ir.Constant(pairs, list(range(2 * LANES))))
-        third = builder.shuffle_vector(args[3], args[3], ir.Constant(pairs, list(range(2 * LANES))))
-        for part in range(3):
-            order = [(n % 3) * LANES + n // 3 for n in range(part * LANES, (part + 1) * LANES)]
-            pixels = builder.shuffle_vector(both, third, ir.Constant(_places, order))
-            builder.store(pixels, _at(builder, args[0], BYTES * part, _vector), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, _lanes, _lanes, _lanes), codegen
-
-
-def _splat(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_vector, ir.Undefined)
-    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(_places, [0] * LANES))
-
-
-def _fused(builder: Any, total: Any, a: Any, b: Any) -> Any:
-    kind = ir.FunctionType(_vector, [_vector] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, total])
-
-
-def _emit_fma(_typing: Any, total: Any, value: Any, scalar: Any) -> Any:
-    """total + value * scalar, the same scalar for all sixteen."""
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return _fused(builder, args[0], args[1], _splat(builder, args[2]))
-
-    return _lanes(_lanes, _lanes, types.float32), codegen
-
-
-def _emit_fma_each(_typing: Any, total: Any, value: Any, other: Any) -> Any:
-    """total + value * other, one by one."""
-
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return _fused(builder, *args)
-
-    return _lanes(_lanes, _lanes, _lanes), codegen
+GROUP = 8  # neighbouring samples that share a window
 
 
 def _emit_look_up(_typing: Any, table: Any, rows: Any, quads: Any, planes: Any, plane: Any) -> Any:
@@ -151,23 +37,23 @@ def _emit_look_up(_typing: Any, table: Any, rows: Any, quads: Any, planes: Any, 
 
         # A vector holds the quads of four samples four apart, so that turning within its quarters orders all sixteen.
         with cgutils.for_range(builder, quads) as loop:
-            move = builder.mul(loop.index, ir.Constant(_whole, 16))
+            move = builder.mul(loop.index, ir.Constant(INTEGER, 16))
             base = builder.add(table, move)
             vectors = []
             for first in range(4):
                 fours = []
                 for k in range(first, LANES, 4):
-                    row = builder.zext(builder.load(_at(builder, rows, 4 * k, ir.IntType(32))), _whole)
-                    fours.append(builder.load(_at(builder, builder.add(base, row), 0, quarter), align=4))
+                    row = builder.zext(builder.load(pointer(builder, rows, 4 * k, ir.IntType(32))), INTEGER)
+                    fours.append(builder.load(pointer(builder, builder.add(base, row), 0, quarter), align=4))
                 low_half, high_half = (joined(fours[n], fours[n + 1], list(range(8))) for n in (0, 2))
                 vectors.append(joined(low_half, high_half, list(range(LANES))))
             a, b, c, d = vectors
             low = turned(a, b, (0, 4, 1, 5)), turned(c, d, (0, 4, 1, 5))
             high = turned(a, b, (2, 6, 3, 7)), turned(c, d, (2, 6, 3, 7))
-            place = builder.add(planes, builder.mul(builder.mul(loop.index, ir.Constant(_whole, 4)), plane))
+            place = builder.add(planes, builder.mul(builder.mul(loop.index, ir.Constant(INTEGER, 4)), plane))
             for pair in (low, high):
                 for places in ((0, 1, 4, 5), (2, 3, 6, 7)):
-                    builder.store(turned(*pair, places), _at(builder, place, 0, _vector), align=4)
+                    builder.store(turned(*pair, places), pointer(builder, place, 0, VECTOR), align=4)
                     place = builder.add(place, plane)
         return context.get_dummy_value()
 
@@ -191,32 +77,32 @@ def _emit_gather(rows: int) -> Any:
 
         def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             light, stride, weights, planes, step, reach, above, below, column, plane = args
-            totals = [[cgutils.alloca_once_value(builder, _nothing) for _ in range(4)] for _ in range(rows)]
-            one = ir.Constant(_whole, 1)
+            totals = [[cgutils.alloca_once_value(builder, ZEROS) for _ in range(4)] for _ in range(rows)]
+            one = ir.Constant(INTEGER, 1)
             taps = builder.add(builder.add(reach, reach), one)
             with cgutils.for_range(builder, taps) as loop:
                 dx = builder.sub(loop.index, reach)
-                away = builder.select(builder.icmp_signed("<", dx, ir.Constant(_whole, 0)), builder.neg(dx), dx)
-                move = builder.mul(dx, ir.Constant(_whole, 4))
+                away = builder.select(builder.icmp_signed("<", dx, ir.Constant(INTEGER, 0)), builder.neg(dx), dx)
+                move = builder.mul(dx, ir.Constant(INTEGER, 4))
                 place = builder.add(light, move)
                 colors = []
                 for _ in range(4):
-                    colors.append(builder.load(_at(builder, place, 0, _vector), align=4))
+                    colors.append(builder.load(pointer(builder, place, 0, VECTOR), align=4))
                     place = builder.add(place, stride)
                 here = builder.add(weights, move)
                 distances = builder.add(planes, builder.mul(away, step))
                 for row, total in enumerate(totals):
-                    distance = builder.load(_at(builder, distances, 8 * row, _whole))
-                    weight = builder.load(_at(builder, builder.add(here, distance), 0, _vector), align=4)
+                    distance = builder.load(pointer(builder, distances, 8 * row, INTEGER))
+                    weight = builder.load(pointer(builder, builder.add(here, distance), 0, VECTOR), align=4)
                     for sum_place, color in zip(total, colors, strict=True):
-                        builder.store(_fused(builder, builder.load(sum_place), weight, color), sum_place)
+                        builder.store(fused(builder, builder.load(sum_place), weight, color), sum_place)
             for row, total in enumerate(totals):
-                ends = [builder.load(_at(builder, side, 8 * row, _whole)) for side in (above, below)]
+                ends = [builder.load(pointer(builder, side, 8 * row, INTEGER)) for side in (above, below)]
 
                 def add(end: Any, total: Any = total) -> None:
                     end = builder.add(end, column)
                     for sum_place in total:
-                        pixels = _at(builder, end, 0, _vector)
+                        pixels = pointer(builder, end, 0, VECTOR)
                         before = builder.load(pixels, align=4)
                         builder.store(builder.fadd(before, builder.load(sum_place)), pixels, align=4)
                         end = builder.add(end, plane)
@@ -256,17 +142,17 @@ def _emit_spread(width: int) -> Any:
                 planes = [place]
                 for _ in range(3):
                     planes.append(builder.add(planes[-1], plane))
-                return [[_at(builder, plane, BYTES * n, _vector) for n in range(width)] for plane in planes]
+                return [[pointer(builder, plane, BYTES * n, VECTOR) for n in range(width)] for plane in planes]
 
             def rows_of(kernel: Any, coefficients: Any) -> list[list[Any]]:
                 """The row below and the row above."""
-                even, odd = ([_nothing] * width for _ in range(2))
+                even, odd = ([ZEROS] * width for _ in range(2))
                 for k in range(6):
-                    scalar = _splat(builder, builder.load(_at(builder, coefficients, 4 * k, ir.FloatType())))
+                    scalar = splat(builder, builder.load(pointer(builder, coefficients, 4 * k, ir.FloatType())))
                     total = odd if k in (2, 3) else even
                     for n in range(width):
-                        values = builder.load(_at(builder, kernel, BYTES * n, _vector), align=4)
-                        total[n] = _fused(builder, total[n], values, scalar)
+                        values = builder.load(pointer(builder, kernel, BYTES * n, VECTOR), align=4)
+                        total[n] = fused(builder, total[n], values, scalar)
                     kernel = builder.add(kernel, basis)
                 return [
                     [combine(e, o) for e, o in zip(even, odd, strict=True)] for combine in (builder.fadd, builder.fsub)
@@ -279,15 +165,17 @@ def _emit_spread(width: int) -> Any:
                     for rows in places
                 ]
                 with cgutils.for_range(builder, count) as loop:
-                    sample = builder.add(samples, builder.mul(loop.index, ir.Constant(_whole, 24)))
-                    light, kernel, coefficients = (builder.load(_at(builder, sample, 8 * n, _whole)) for n in range(3))
+                    sample = builder.add(samples, builder.mul(loop.index, ir.Constant(INTEGER, 24)))
+                    light, kernel, coefficients = (
+                        builder.load(pointer(builder, sample, 8 * n, INTEGER)) for n in range(3)
+                    )
                     weights = rows_of(builder.add(kernel, move), coefficients)
                     for c in range(4):
-                        scalar = _splat(builder, builder.load(_at(builder, light, 0, ir.FloatType())))
+                        scalar = splat(builder, builder.load(pointer(builder, light, 0, ir.FloatType())))
                         light = builder.add(light, stride)
                         for side, total in zip(sides, totals, strict=True):
                             for place, weight in zip(total[c], weights[side], strict=True):
-                                builder.store(_fused(builder, builder.load(place), weight, scalar), place)
+                                builder.store(fused(builder, builder.load(place), weight, scalar), place)
                 for rows, total in zip(places, totals, strict=True):
                     for row, values in zip(rows, total, strict=True):
                         for place, value in zip(row, values, strict=True):
@@ -305,13 +193,6 @@ def _emit_spread(width: int) -> Any:
     return emit
 
 
-address: Any = intrinsic(_emit_address)
-zero: Any = intrinsic(_emit_zero)
-load: Any = intrinsic(_emit_load)
-store: Any = intrinsic(_emit_store)
-store_pixels: Any = intrinsic(_emit_store_pixels)
-fma: Any = intrinsic(_emit_fma)
-fma_each: Any = intrinsic(_emit_fma_each)
 look_up: Any = intrinsic(_emit_look_up)
 gather_1: Any = intrinsic(_emit_gather(1))
 gather_2: Any = intrinsic(_emit_gather(2))
@@ -321,11 +202,3 @@ gather_5: Any = intrinsic(_emit_gather(5))
 gather_6: Any = intrinsic(_emit_gather(6))
 spread_16: Any = intrinsic(_emit_spread(1))
 spread_32: Any = intrinsic(_emit_spread(2))
-
-
-def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Zeros (float32) whose first stands at the start of a line of the cache."""
-    size = math.prod(shape)
-    room = np.zeros(size + LANES, np.float32)
-    first = -room.ctypes.data // 4 % LANES
-    return room[first : first + size].reshape(shape)

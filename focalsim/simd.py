@@ -1,0 +1,144 @@
+"""Sixteen floats as one value in compiled code: the compiler by itself finds no vector form of the loops that need it.
+
+Multiplication and addition are fused (one rounding) on every machine, so that results do not depend on the processor.
+Memory is named by its address, unchecked: an array whose :func:`address` is taken must be an argument of the compiled
+function, which keeps it alive.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
+
+LANES = 16
+BYTES = 4 * LANES
+
+
+class _Lanes(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="Lanes16")
+
+
+_lanes = _Lanes()
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_places = ir.VectorType(ir.IntType(32), LANES)
+INTEGER = ir.IntType(64)
+ZEROS = ir.Constant(VECTOR, [0.0] * LANES)
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, VECTOR)
+
+
+def _emit_address(_typing: Any, array: Any) -> Any:
+    """Address of the first element of a contiguous array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, ir.IntType(64))
+
+    return types.int64(array), codegen
+
+
+def _emit_zero(_typing: Any) -> Any:
+    """Sixteen zeros."""
+
+    def codegen(_context: Any, _builder: Any, _signature: Any, _args: Any) -> Any:
+        return ZEROS
+
+    return _lanes(), codegen
+
+
+def pointer(builder: Any, place: Any, distance: int, kind: Any) -> Any:
+    """A pointer to what stands ``distance`` bytes after address ``place``."""
+    return builder.inttoptr(builder.add(place, ir.Constant(INTEGER, distance)), kind.as_pointer())
+
+
+def _emit_load(_typing: Any, place: Any) -> Any:
+    """The sixteen floats from address ``place`` on, which need not be aligned."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.load(pointer(builder, args[0], 0, VECTOR), align=4)
+
+    return _lanes(types.int64), codegen
+
+
+def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
+    """Write sixteen floats from address ``place`` on."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        builder.store(args[1], pointer(builder, args[0], 0, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, _lanes), codegen
+
+
+def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any) -> Any:
+    """Write sixteen pixels, three floats each, from address ``place`` on."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pairs = ir.VectorType(ir.IntType(32), 2 * LANES)
+        both = builder.shuffle_vector(*args[1:3], ir.Constant(pairs, list(range(2 * LANES))))
+        third = builder.shuffle_vector(args[3], args[3], ir.Constant(pairs, list(range(2 * LANES))))
+        for part in range(3):
+            order = [(n % 3) * LANES + n // 3 for n in range(part * LANES, (part + 1) * LANES)]
+            pixels = builder.shuffle_vector(both, third, ir.Constant(_places, order))
+            builder.store(pixels, pointer(builder, args[0], BYTES * part, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, _lanes, _lanes, _lanes), codegen
+
+
+def splat(builder: Any, scalar: Any) -> Any:
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(_places, [0] * LANES))
+
+
+def fused(builder: Any, total: Any, a: Any, b: Any) -> Any:
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, total])
+
+
+def _emit_fma(_typing: Any, total: Any, value: Any, scalar: Any) -> Any:
+    """total + value * scalar, the same scalar for all sixteen."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return fused(builder, args[0], args[1], splat(builder, args[2]))
+
+    return _lanes(_lanes, _lanes, types.float32), codegen
+
+
+def _emit_fma_each(_typing: Any, total: Any, value: Any, other: Any) -> Any:
+    """total + value * other, one by one."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return fused(builder, *args)
+
+    return _lanes(_lanes, _lanes, _lanes), codegen
+
+
+address: Any = intrinsic(_emit_address)
+zero: Any = intrinsic(_emit_zero)
+load: Any = intrinsic(_emit_load)
+store: Any = intrinsic(_emit_store)
+store_pixels: Any = intrinsic(_emit_store_pixels)
+fma: Any = intrinsic(_emit_fma)
+fma_each: Any = intrinsic(_emit_fma_each)
+
+
+def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros (float32) whose first stands at the start of a line of the cache."""
+    size = math.prod(shape)
+    room = np.zeros(size + LANES, np.float32)
+    first = -room.ctypes.data // 4 % LANES
+    return room[first : first + size].reshape(shape)
