@@ -13,6 +13,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
+from focalsim.separable import Taps, by_lanes
 from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, store, store_pixels, zero
 
 LOBES = 4
@@ -47,12 +48,12 @@ class AxisMap:
         """How many output pixels, the first ones, need no source pixel from ``stop`` on; at the source's end all."""
         return self.n_out if stop >= self.n_in else int(np.searchsorted(self._first() + self.taps, stop, "right"))
 
-    def weights(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """First source pixel (n_out,), which may lie outside, and weights (n_out, taps) of it and its followers."""
+    def weights(self) -> Taps:
+        """What each output pixel is made of."""
         first = self._first()
         weights = np.empty((self.n_out, self.taps), np.float32)
         _fill_weights(self.slope, self.offset, first, weights)
-        return first, weights
+        return Taps(first, weights)
 
     def _first(self) -> NDArray[np.int64]:
         left = self.slope * np.arange(self.n_out) + self.offset - self.slope / 2  # border of each output pixel
@@ -138,21 +139,6 @@ def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
 
 
-def to_planar(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The frame ``rgb`` (H, W, 3) as :func:`planar`."""
-    image = planar(rgb.shape[:2])
-    _part_channels(rgb, image)
-    return image
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _part_channels(rgb, image):
-    for y in prange(len(rgb)):
-        for x in range(rgb.shape[1]):
-            for c in range(3):
-                image[y, c, x] = rgb[y, x, c]
-
-
 def resample(
     image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32], top: int = 0, first: int = 0
 ) -> None:
@@ -163,7 +149,7 @@ def resample(
     if x.identity and y.identity:
         out[:] = image[first - top : first - top + len(out), :, : x.n_in].transpose(0, 2, 1)
         return
-    left, lanes = _by_lanes(*x.weights())
+    left, lanes = by_lanes(*x.weights(), 1)
     # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
     pad = max(-int(left.min()), int(left.max()) + lanes.shape[1] + LANES - x.n_in, LANES)
     rows = np.empty((get_num_threads(), 3, x.n_in + 2 * pad), np.float32)
@@ -171,30 +157,6 @@ def resample(
     first_y, weight_y = (a[first : first + len(out)] for a in y.weights())
     sources = np.empty((get_num_threads(), weight_y.shape[1]), np.int64)
     _resample(image, x.n_in, left, lanes, first_y - top, weight_y, rows, lines, sources, out)
-
-
-@njit(cache=True, nogil=True)
-def _by_lanes(first, weights):
-    """The same weights for 16 output pixels at a time that read from one place: first (g,), weights (g, taps, 16).
-
-    Output pixel ``lane`` finds pixel left + tap + lane in its lane of the sixteen read from left + tap on.
-    """
-    n, taps = weights.shape
-    groups = (n + LANES - 1) // LANES
-    left = np.empty(groups, np.int64)
-    latest = 0
-    for group in range(groups):
-        left[group] = first[LANES * group]
-        for j in range(LANES * group, min(LANES * (group + 1), n)):
-            left[group] = min(left[group], first[j] - j % LANES)
-        for j in range(LANES * group, min(LANES * (group + 1), n)):
-            latest = max(latest, first[j] - j % LANES - left[group])
-    spread = np.zeros((groups, taps + latest, LANES), np.float32)
-    for j in range(n):
-        late = first[j] - j % LANES - left[j // LANES]
-        for t in range(taps):
-            spread[j // LANES, late + t, j % LANES] = weights[j, t]
-    return left, spread
 
 
 @njit(cache=True, nogil=True, parallel=True)

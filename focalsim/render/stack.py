@@ -14,7 +14,8 @@ from focalsim.holes import nearest_valid
 from focalsim.pick import pick
 from focalsim.render.bands import Encode, Frame, render_bands
 from focalsim.render.check import Window, check_optics, check_size, check_window
-from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, resample, source_scale, to_planar
+from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, source_scale
+from focalsim.separable import combine, lane_taps
 
 
 def render_stack(
@@ -153,8 +154,7 @@ def warp_frame(
     x, y = _window_map(depth_m.shape, window, output_size, magnification, principal_point_px)
     columns, inside_x = x.nearest()
     rows, inside_y = y.nearest()
-    sharp = np.empty((output_size[1], output_size[0], 3), np.float32)
-    resample(to_planar(rgb_linear), x, y, sharp)
+    sharp = combine(rgb_linear, y.weights(), lane_taps(x.weights(), 3))
     known = pick(valid, rows, columns) & inside_y[:, None] & inside_x[None, :]
     return sharp, pick(depth_m, rows, columns), known
 
