@@ -29,6 +29,7 @@ UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millime
 _EXR_CHANNELS = ("R", "Y", "Z")
 _LARGEST_RATIO = 1032  # of what deflate can shrink
 _ZIP_SIGNATURE = b"PK\3\4"
+_NPY_HEADER_BYTES = 1 << 17  # more than any of version 1 has
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_HEADER = struct.Struct(">16sIIBB")  # the signature, width, height, bits of a channel, kind of colour
 _PNG_COLOUR, _PNG_DEPTH = (8, 2), (16, 0)  # RGB, grey
@@ -160,7 +161,7 @@ def _read_numpy(path: Path) -> NDArray[Any]:
 
 def _parse_npy(content: bytes) -> NDArray[Any]:
     """The array of a .npy file, where its bytes lie; np.load copies them piece by piece."""
-    stream = io.BytesIO(content)
+    stream = io.BytesIO(content[:_NPY_HEADER_BYTES])
     if np.lib.format.read_magic(stream) != (1, 0):  # a header of over 64 KiB, or of other than Latin letters
         return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
     shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
