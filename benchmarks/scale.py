@@ -3,9 +3,10 @@
     python benchmarks/scale.py ../shared/data/rgbd --runs 5 --out benchmarks/results
 
 Renderer alone: processes of one thread each that call render_stack on frames prepared before. End to end: render_bundle
-with as many workers, with all that is between a source's files and a complete bundle. What starting and ending a run
-cost is taken out by the difference of a long and a short run, by the clock and in processor time (of all processes
-together, which other programs on the machine disturb less); the start is given apart. All ways in turn, medians.
+with as many workers, with all that is between a source's files and a complete bundle, from the first sample of its
+second shard to the first of its fourth: two shards are rendered, written and closed. By the clock and in processor time
+(of all processes together, which other programs on the machine disturb less); the start is given apart. The renderer
+alone is measured right before and right after, since such machines change their speed. All sources in turn, medians.
 
 The frames of "alone" are the pipeline's own, each rendered again and again: as the pipeline asks for it, into 8-bit
 codes, and without the encoding, into light. On a virtual machine memory that was free for some seconds can have gone
@@ -38,7 +39,7 @@ ONE = 1_000_000  # stacks
 DEPTH_SCALES = {"icl_nuim_synth": 5000.0, "open3d_tum": 5000.0}  # of the folders whose depth is not in millimetres
 
 
-def job_of(folder, samples):
+def job_of(folder, samples=64):
     source = open_source(folder, depth_scale=DEPTH_SCALES.get(folder.name) if folder else None)
     config = RenderConfig(phones=(load_profile("pixel4").to_dict(),), samples=samples)
     return plan_job(config, source, samples)
@@ -153,7 +154,9 @@ def render_only(job, place, seconds, encoded, barrier, results):
 
 
 def end_to_end(job, workers, samples, scheduler=""):
-    """Stacks per second from the first sample to the end, seconds before and in all, processor seconds, bytes."""
+    """Stacks per second from the first sample to the end, seconds before, bytes of a stack; and of whole shards stacks
+    per second and processor seconds a stack, where there are enough shards.
+    """
     from focalsim import progress
     from focalsim.pipeline import render_bundle
 
@@ -162,31 +165,38 @@ def end_to_end(job, workers, samples, scheduler=""):
 
     class Bar(progress.tqdm):
         def update(self, n=1):
-            moments.append((time.perf_counter(), n))
+            moments.append((time.perf_counter(), n, processor_seconds()))
             return super().update(n)
 
     original, progress.tqdm = progress.tqdm, Bar
     try:
         with tempfile.TemporaryDirectory() as out:
-            started, used = time.perf_counter(), processor_seconds()
+            started = time.perf_counter()
             report = render_bundle(job, out, workers=workers, scheduler=scheduler)
             ended = time.perf_counter()
     finally:
         progress.tqdm = original
-    first, count = moments[0]
-    return {
+    first, count, _ = moments[0]
+    result = {
         "rate": (samples - count) / (ended - first),
         "start": first - started,
-        "wall": ended - started,
-        "cpu": processor_seconds() - used,
         "bytes": sum(shard.bytes for shard in report.manifest.shards) / samples,
     }
+    size = job.config.shard_size
+    if samples > 3 * size and not scheduler:
+        (since, _, used_before), (until, _, used) = moments[size], moments[3 * size]
+        result |= {"steady": 2 * size / (until - since), "cpu": (used - used_before) / (2 * size)}
+    return result
 
 
 def processor_seconds():
-    """Of this process and of those that it started and that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    """Of this process and of those that it started and that still run."""
+    own = os.times()
+    ticks = 0
+    for child in multiprocessing.active_children():
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime
+    return own.user + own.system + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def scheduler_rate(tasks=2000):
@@ -203,26 +213,27 @@ def scheduler_rate(tasks=2000):
         return tasks / (time.perf_counter() - started)
 
 
-def measure(jobs, workers, runs, samples):
+def measure(jobs, workers, runs):
     """{source: [what one run of each way has measured]}, all in turn."""
     raw = {name: [] for name in jobs}
-    short = max(samples // 4, 2 * workers)
     for job in jobs.values():
         end_to_end(job, workers, 2 * workers)  # fills caches
     for _ in range(runs):
         for name, job in jobs.items():
-            taken = {
-                "light": renderer_alone(job, workers, seconds=3.0, encoded=False),
-                "alone": renderer_alone(job, workers, seconds=3.0, encoded=True),
-                "whole": end_to_end(job, workers, samples),
-                "short": end_to_end(job, workers, short),
-                "one": end_to_end(job, 1, short),
-            }
-            taken["cpu"] = (taken["whole"]["cpu"] - taken["short"]["cpu"]) / (samples - short)
-            taken["rate"] = (samples - short) / (taken["whole"]["wall"] - taken["short"]["wall"])
+            size = job.config.shard_size
+            before = alone(job, workers)
+            whole = end_to_end(job, workers, 3 * size + 2 * workers)
+            after = alone(job, workers)
+            taken = {way: {key: (before[way][key] + after[way][key]) / 2 for key in before[way]} for way in before}
+            taken |= {"whole": whole, "one": end_to_end(job, 1, size // 2)}
             raw[name].append(taken)
             print(name, json.dumps(taken), file=sys.stderr)
     return raw
+
+
+def alone(job, workers):
+    ways = {"light": False, "alone": True}
+    return {way: renderer_alone(job, workers, seconds=2.0, encoded=encoded) for way, encoded in ways.items()}
 
 
 def main():
@@ -230,30 +241,28 @@ def main():
     parser.add_argument("rgbd", type=Path, help="folder that holds folders of RGB-D frames")
     parser.add_argument("--folders", nargs="+", default=["open3d_redwood", "cleargrasp_d435", "icl_nuim_synth"])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--samples", type=int, default=96)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    jobs = {"made scenes": job_of(None, arguments.samples)}
-    jobs |= {name: job_of(arguments.rgbd / name, arguments.samples) for name in arguments.folders}
+    jobs = {"made scenes": job_of(None)} | {name: job_of(arguments.rgbd / name) for name in arguments.folders}
 
     parts = {name: stages_apart(job) for name, job in jobs.items()}
-    raw = measure(jobs, arguments.workers, arguments.runs, arguments.samples)
+    raw = measure(jobs, arguments.workers, arguments.runs)
     rows, starting, sizing = [], [], []
     for name, runs in raw.items():
 
         def median(take, runs=runs):
             return statistics.median(take(run) for run in runs)
 
-        cpu = median(lambda r: r["cpu"])
-        rows.append([name, median(lambda r: r["rate"]), 1e3 * cpu])
+        cpu = median(lambda r: r["whole"]["cpu"])
+        rows.append([name, median(lambda r: r["whole"]["steady"]), 1e3 * cpu])
         for way in ("alone", "light"):
             rows[-1] += [
                 median(lambda r, way=way: r[way]["rate"]),
-                f"{100 * median(lambda r, way=way: r['rate'] / r[way]['rate']):.0f} %",
+                f"{100 * median(lambda r, way=way: r['whole']['steady'] / r[way]['rate']):.0f} %",
                 1e3 * median(lambda r, way=way: r[way]["cpu"]),
-                f"{100 * median(lambda r, way=way: r[way]['cpu'] / r['cpu']):.0f} %",
+                f"{100 * median(lambda r, way=way: r[way]['cpu'] / r['whole']['cpu']):.0f} %",
             ]
         starting.append(
             [name, median(lambda r: r["whole"]["rate"] / r["one"]["rate"]), median(lambda r: r["whole"]["start"])]
@@ -271,8 +280,7 @@ def main():
     job = replace(job, config=replace(job.config, shard_size=4))
     tasks = scheduler_rate()
     clustered = statistics.median(
-        end_to_end(job, arguments.workers, arguments.samples, "local")["rate"]
-        / end_to_end(job, arguments.workers, arguments.samples)["rate"]
+        end_to_end(job, arguments.workers, 96, "local")["rate"] / end_to_end(job, arguments.workers, 96)["rate"]
         for _ in range(arguments.runs)
     )
     one_writer = ["hand over to the writer", "write with checksums, sync", "sha256"]

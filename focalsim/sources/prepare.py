@@ -16,7 +16,7 @@ from focalsim.sources.framing import Framing, frame_window
 # What lies nearer or farther than these quantiles of the valid depths does not decide where a scene is
 # placed.
 _ROBUST_RANGE = (0.01, 0.99)
-_ASKED = 50_000  # depths that decide where a scene is placed: more tell the same quantiles, and take longer
+_COLUMNS = 100  # of the picture that decide it, at least: more tell the same quantiles, and take longer
 # "auto" keeps a scene that leaves the focus range by no more than this fraction of it, counted in dioptres:
 # half the step between two of ten slices.
 _TOLERANCE = 0.05
@@ -50,7 +50,8 @@ def prepare_scene(
     valid = framing.pick(scene.valid)
     check_holes(framing.inside(valid), max_holes, scene.source_id)
     depth_m = framing.pick(scene.depth_m)
-    factor = depth_factor(framing.inside(depth_m)[framing.inside(valid)], request.near_m, request.far_m, depth_policy)
+    known_m = _some_depths(framing.inside(depth_m), framing.inside(valid))
+    factor = depth_factor(known_m, request.near_m, request.far_m, depth_policy)
     hidden_rgb_linear, hidden_depth_m = _frame_hidden(scene, framing)
     prepared = replace(
         scene,
@@ -74,6 +75,13 @@ def check_holes(valid: NDArray[np.bool_], max_holes: float, source_id: str) -> N
         )
 
 
+def _some_depths(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Enough of the known depths (n,) to tell their quantiles; all of them where those columns know none."""
+    some = np.s_[:, :: max(1, valid.shape[1] // _COLUMNS)]
+    known_m: NDArray[np.float32] = depth_m[some][valid[some]]
+    return known_m if known_m.size else depth_m[valid]
+
+
 def depth_factor(depth_m: NDArray[np.float32], near_m: float, far_m: float, policy: str) -> float:
     """Factor on a scene's metres, given its known depths (n,).
 
@@ -93,11 +101,12 @@ def depth_factor(depth_m: NDArray[np.float32], near_m: float, far_m: float, poli
     >>> depth_factor(room_m, 0.1, 1.0, "keep")
     1.0
     """
-    asked = depth_m[:: 1 + len(depth_m) // _ASKED]
-    d_near, d_far = (float(d) for d in np.quantile(asked, _ROBUST_RANGE))
+    if policy == "keep":
+        return 1.0
+    d_near, d_far = (float(d) for d in np.quantile(depth_m, _ROBUST_RANGE))
     slack = _TOLERANCE * (1 / near_m - 1 / far_m)
     inside = 1 / d_near <= 1 / near_m + slack and 1 / d_far >= 1 / far_m - slack
-    if policy == "keep" or (policy == "auto" and inside):
+    if policy == "auto" and inside:
         return 1.0
     return (1 / d_near + 1 / d_far) / (1 / near_m + 1 / far_m)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -271,3 +272,12 @@ def test_holes_and_depth_around_the_picture_do_not_count(make_scene: Make, reque
     depth_m[:20] = depth_m[-20:] = 50.0
     scaled = prepare_scene(make_scene(depth_m), wide, max_holes=0.0, depth_policy="auto")
     assert scaled.depth_scale == 1.0
+
+
+@pytest.mark.parametrize("known", [np.s_[:, 1::2], np.s_[5:6], np.s_[:, :1]])
+def test_the_known_depths_place_a_scene_wherever_they_lie(make_scene: Make, known: Any) -> None:
+    request = FrameRequest(width=640, height=32, near_m=0.1, far_m=1.0, focal_over_width=0.8)
+    depth_m = np.full((32, 640), np.nan, np.float32)
+    depth_m[known] = 3.0
+    _, scale = prepare(make_scene(depth_m), request, depth_policy="auto", max_holes=0.999)
+    assert scale == pytest.approx(depth_factor(np.full(9, 3.0, np.float32), 0.1, 1.0, "auto"))
