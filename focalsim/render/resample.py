@@ -46,38 +46,42 @@ class AxisMap:
 
     def done_before(self, stop: int) -> int:
         """How many output pixels, the first ones, need no source pixel from ``stop`` on; at the source's end all."""
-        return self.n_out if stop >= self.n_in else int(np.searchsorted(self._first() + self.taps, stop, "right"))
+        if stop >= self.n_in:
+            return self.n_out
+        ends = _first(self.slope, self.offset, self.n_out) + self.taps
+        return int(np.searchsorted(ends, stop, "right"))
 
     def weights(self) -> Taps:
         """What each output pixel is made of."""
-        first = self._first()
-        weights = np.empty((self.n_out, self.taps), np.float32)
-        _fill_weights(self.slope, self.offset, first, weights)
-        return Taps(first, weights)
-
-    def _first(self) -> NDArray[np.int64]:
-        left = self.slope * np.arange(self.n_out) + self.offset - self.slope / 2  # border of each output pixel
-        first: NDArray[np.int64] = np.floor(left + 0.5).astype(np.int64) - LOBES
-        return first
+        return Taps(*_weights(self.slope, self.offset, self.n_out, self.taps))
 
 
 ChannelMap = tuple[slice, AxisMap, AxisMap]  # channels, and their maps along x and y
 
 
-_TURN_SINE, _TURN_COSINE = np.sin(np.pi / LOBES), np.cos(np.pi / LOBES)
+# An eighth of a turn for each of LOBES: sine and cosine of what whole pixels turn.
+_SINES, _COSINES = (f(np.pi / LOBES * np.arange(2 * LOBES)) for f in (np.sin, np.cos))
+
+
+@njit(cache=True, nogil=True)
+def _first(slope, offset, n_out):
+    """The first source pixel of each output pixel."""
+    first = np.empty(n_out, np.int64)
+    for j in range(n_out):
+        first[j] = int(np.floor(slope * j + offset - slope / 2 + 0.5)) - LOBES
+    return first
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loop from vectors
-def _lanczos(distance, values):
-    """values[b] = Lanczos kernel at distance - b, normalised to sum one."""
-    # sin(pi (distance - b) / LOBES), from one tap to the next by a turn of pi / LOBES.
-    sine, cosine = np.sin(np.pi / LOBES * distance), np.cos(np.pi / LOBES * distance)
+def _lanczos(distance, sine, cosine, values):
+    """values[b] = Lanczos kernel at distance - b, normalised to sum one; sine and cosine of pi distance / LOBES."""
     # sin(pi distance), the sine of the LOBES-fold angle, of all taps, but for the sign.
     whole = 4 * sine * cosine * (1 - 2 * sine * sine)
     for b in range(len(values)):
         values[b] = whole * sine
         whole = -whole
-        sine, cosine = sine * _TURN_COSINE - cosine * _TURN_SINE, cosine * _TURN_COSINE + sine * _TURN_SINE
+        # From one tap to the next by a turn of pi / LOBES.
+        sine, cosine = sine * _COSINES[1] - cosine * _SINES[1], cosine * _COSINES[1] + sine * _SINES[1]
     total = 0.0
     for b in range(len(values)):
         d = distance - b
@@ -88,13 +92,25 @@ def _lanczos(distance, values):
 
 
 @njit(cache=True, nogil=True)
-def _fill_weights(slope, offset, first, weights):
-    n, taps = weights.shape
+def _weights(slope, offset, n_out, taps):
+    """:class:`Taps` of an axis."""
+    first, weights = _first(slope, offset, n_out), np.empty((n_out, taps), np.float32)
     low, high = np.empty(taps + 1), np.empty(taps + 1)
-    _lanczos(offset - slope / 2 - first[0] + 0.5, low)
-    for j in range(n):
-        # Pixel borders, counted from the left border of the first source pixel.
-        _lanczos(slope * j + offset + slope / 2 - first[j] + 0.5, high)
+    # Pixel borders are counted from the left border of the first source pixel.
+    left = offset - slope / 2 - first[0] + 0.5
+    _lanczos(left, np.sin(np.pi / LOBES * left), np.cos(np.pi / LOBES * left), low)
+    # Of the angle of the right border, and what it turns by from pixel to pixel.
+    angle, turn = np.pi / LOBES * (offset + slope / 2 + 0.5), np.pi / LOBES * slope
+    sine, cosine, turn_sine, turn_cosine = np.sin(angle), np.cos(angle), np.sin(turn), np.cos(turn)
+    for j in range(n_out):
+        back_sine, back_cosine = _SINES[first[j] % (2 * LOBES)], _COSINES[first[j] % (2 * LOBES)]
+        _lanczos(
+            slope * j + offset + slope / 2 - first[j] + 0.5,
+            sine * back_cosine - cosine * back_sine,
+            cosine * back_cosine + sine * back_sine,
+            high,
+        )
+        sine, cosine = sine * turn_cosine + cosine * turn_sine, cosine * turn_cosine - sine * turn_sine
         # The primitive at a border holds all pixels before it, so a pixel takes the rise of every border after it.
         after, total = 0.0, 0.0
         for t in range(taps - 1, -1, -1):
@@ -105,9 +121,10 @@ def _fill_weights(slope, offset, first, weights):
         for t in range(taps):
             weights[j, t] *= scale
         # The right border is the next pixel's left one, seen from that one's first source pixel.
-        moved = first[min(j + 1, n - 1)] - first[j]
+        moved = first[min(j + 1, n_out - 1)] - first[j]
         low[: taps + 1 - moved] = high[moved:]
         low[taps + 1 - moved :] = 0.0
+    return first, weights
 
 
 def breathing_map(

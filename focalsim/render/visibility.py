@@ -65,7 +65,7 @@ def lens_visibility(
         return index[rows], np.empty((0, 6), np.float32)
     first, _, _ = rows.indices(len(index))
     reach = _occluder_reach(disparity_px, present, front_disparity_px)
-    todo = np.flatnonzero(reach[rows]) + first * index.shape[1]
+    todo = np.flatnonzero(reach[rows] > 0) + first * index.shape[1]
     coefficients = np.empty((len(todo), 6), np.float32)
     _visibility(
         todo,
