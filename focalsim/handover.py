@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 
 from focalsim.config import RenderConfig
 from focalsim.sample import Sample
-from focalsim.shards.schema import DATA_SETS
+from focalsim.shards.schema import DATA_SETS, Dims
 
 _ALIGNED_BYTES = 64
 _MAPS = tuple(data_set for data_set in DATA_SETS if data_set.is_map)
+
+
+def sample_bytes(config: RenderConfig) -> int:
+    """Memory that the pixels of one sample take here."""
+    return sum(_aligned(data_set.sample_bytes(_dims(config))) for data_set in _MAPS)
 
 
 class Places:
@@ -29,8 +34,7 @@ class Places:
     """
 
     def __init__(self, context: BaseContext, count: int, config: RenderConfig) -> None:
-        self._dims = (config.slices, config.height, config.width)
-        self._count, self._size = count, sum(_aligned(data_set.sample_bytes(self._dims)) for data_set in _MAPS)
+        self._dims, self._count, self._size = _dims(config), count, sample_bytes(config)
         # In one piece: a piece goes to /dev/shm where it fits there, which in a container may be small, else to a file.
         self._memory = context.RawArray(ctypes.c_ubyte, count * self._size)
 
@@ -57,6 +61,10 @@ class Places:
             arrays[data_set.name] = np.ndarray(shape, data_set.dtype, memoryview(self._memory), offset)
             offset += _aligned(data_set.sample_bytes(self._dims))
         return arrays
+
+
+def _dims(config: RenderConfig) -> Dims:
+    return config.slices, config.height, config.width
 
 
 def _aligned(size: int) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from focalsim import __version__
 from focalsim.errors import FocalsimError, OutputError
-from focalsim.handover import Places
+from focalsim.handover import Places, sample_bytes
 from focalsim.job import REFERENCE_SLICE, Job, render_sample, use_one_thread
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
@@ -36,6 +36,10 @@ from focalsim.shards.manifest import MANIFEST_NAME, ShardEntry
 from focalsim.shards.parts import open_part, part_name
 from focalsim.shards.remote import Location, RemotePath, location
 from focalsim.shards.staging import announced, goes_on
+
+# Samples that each worker may be ahead of the writer, so that all go on rendering while it closes a shard, and what
+# they may take; of large pictures each worker has two.
+_AHEAD, _AHEAD_BYTES = 5, 256 << 20
 
 
 @dataclass(slots=True)
@@ -181,7 +185,8 @@ def _rendered(job: Job, indices: Sequence[int], workers: int) -> Generator[Sampl
         return
     # Processes are spawned, not forked: threads of numba, OpenCV and HDF5 do not survive a fork.
     context = get_context("spawn")
-    places = Places(context, 2 * workers + 1, job.config)
+    most = min(_AHEAD * workers + 1, _AHEAD_BYTES // sample_bytes(job.config))
+    places = Places(context, max(most, 2 * workers + 1), job.config)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (job, places))
     turns = cycle(range(len(places)))
     ahead: deque[tuple[int, Future[Sample]]] = deque()
