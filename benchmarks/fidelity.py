@@ -20,6 +20,7 @@ from schemes import SCHEMES
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from focalsim import render_stack
+from focalsim.allocator import keep_freed_memory
 from focalsim.camera import sensor_distance_m
 from focalsim.color import encode_srgb
 
@@ -75,6 +76,7 @@ def main():
     parser.add_argument("truth", type=Path, help="folder of path-traced scenes (*.h5)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
+    keep_freed_memory()
     scenes, patches = {}, []
     for path in sorted(arguments.truth.glob("*.h5")):
         with h5py.File(path) as scene:
