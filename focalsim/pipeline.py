@@ -38,8 +38,8 @@ from focalsim.shards.remote import Location, RemotePath, location
 from focalsim.shards.staging import announced, goes_on
 
 # Samples that each worker may be ahead of the writer, so that all go on rendering while it closes a shard, and what
-# they may take; of large pictures each worker has two.
-_AHEAD, _AHEAD_BYTES = 5, 256 << 20
+# they may take, which fits the shared memory of a container (64 MiB); at the least each worker has two.
+_AHEAD, _AHEAD_BYTES = 5, 48 << 20
 
 
 @dataclass(slots=True)
