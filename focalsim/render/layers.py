@@ -264,7 +264,7 @@ def _fill_back(q, farthest, edge, f_rgb, b_rgb, b_cov, b_q):
                     if behind >= q[y, x] - EDGE_PX or abs(behind - q_near) >= 2 * EDGE_PX:
                         continue
                     color = b_rgb[yy, xx] if mixed else f_rgb[yy, xx]
-                    weight = np.float32((0.3 if mixed else 1.0) / square)
+                    weight = np.float32(1.0 / square)
                     weight /= 1 + max(color[0], max(color[1], color[2]))
                     weights += weight
                     total += weight * behind

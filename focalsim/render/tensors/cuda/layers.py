@@ -295,7 +295,7 @@ def _fill(layers, mixed, farthest, height, width, BLOCK: tl.constexpr):
                     tl.load(place + size, mask=taken, other=0.0),
                     tl.load(place + 2 * size, mask=taken, other=0.0),
                 )
-                weight = tl.where(is_mixed > 0, 0.3, 1.0) / tl.maximum(square, 1)
+                weight = 1.0 / tl.maximum(square, 1)
                 weight = weight / (1 + tl.maximum(r_, tl.maximum(g_, b_)))
                 weight = tl.where(taken, weight, 0.0)
                 weights += weight
