@@ -13,7 +13,7 @@ import pytest
 
 from focalsim.shards import verify_bundle
 
-OPTIONS = ["--samples", "12", "--shard-size", "2", "--size", "48x32", "--slices", "3", "--workers", "2"]
+OPTIONS = ["--samples", "96", "--shard-size", "16", "--size", "48x32", "--slices", "3", "--workers", "2"]
 
 
 def command(out: Path, *options: str) -> list[str]:
