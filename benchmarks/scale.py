@@ -161,11 +161,14 @@ def end_to_end(job, workers, samples, scheduler=""):
     from focalsim.pipeline import render_bundle
 
     job = replace(job, config=replace(job.config, samples=samples))
-    moments = []
+    size = job.config.shard_size
+    moments, used = [], []  # of every update, and processor seconds at those that begin a shard
 
     class Bar(progress.tqdm):
         def update(self, n=1):
-            moments.append((time.perf_counter(), n, processor_seconds()))
+            if len(moments) % size == 0:
+                used.append(processor_seconds())
+            moments.append((time.perf_counter(), n))
             return super().update(n)
 
     original, progress.tqdm = progress.tqdm, Bar
@@ -176,16 +179,15 @@ def end_to_end(job, workers, samples, scheduler=""):
             ended = time.perf_counter()
     finally:
         progress.tqdm = original
-    first, count, _ = moments[0]
+    first, count = moments[0]
     result = {
         "rate": (samples - count) / (ended - first),
         "start": first - started,
         "bytes": sum(shard.bytes for shard in report.manifest.shards) / samples,
     }
-    size = job.config.shard_size
     if samples > 3 * size and not scheduler:
-        (since, _, used_before), (until, _, used) = moments[size], moments[3 * size]
-        result |= {"steady": 2 * size / (until - since), "cpu": (used - used_before) / (2 * size)}
+        seconds = moments[3 * size][0] - moments[size][0]
+        result |= {"steady": 2 * size / seconds, "cpu": (used[3] - used[1]) / (2 * size)}
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,14 @@ def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise TypeError(f"srgb_to_linear expects uint8 codes, got {srgb.dtype}")
     from focalsim.encode import decode8  # compiled; whoever only reads shards does without
 
-    return decode8(np.ascontiguousarray(srgb).reshape(-1), SRGB8_TO_LINEAR).reshape(np.shape(srgb))
+    linear = np.empty(np.shape(srgb), np.float32)
+    decode8(np.ascontiguousarray(srgb).reshape(-1), SRGB8_TO_LINEAR, linear.reshape(-1))
+    return linear
+
+
+def linear_light(rgb: NDArray[Any]) -> NDArray[np.float32]:
+    """Linear light of ``rgb`` as a source stores it: 8-bit sRGB codes are decoded, light is returned as it is."""
+    return srgb_to_linear(rgb) if rgb.dtype == np.uint8 else rgb
 
 
 def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -21,9 +21,7 @@ def encode8(linear: NDArray[np.float32], table: NDArray[np.uint8], next_edge: ND
 
 
 @njit(cache=True, nogil=True)
-def decode8(codes: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Light (n,) of ``codes`` (n,) by a ``table`` of all codes."""
-    linear = np.empty(codes.size, np.float32)
+def decode8(codes: NDArray[np.uint8], table: NDArray[np.float32], linear: NDArray[np.float32]) -> None:
+    """Write the light of ``codes`` (n,), by a ``table`` of all codes, into ``linear`` (n or more,)."""
     for i in range(codes.size):
         linear[i] = table[codes[i]]
-    return linear

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.color import srgb_to_linear
+from focalsim.color import linear_light
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +48,4 @@ class Scene:
     @property
     def rgb_linear(self) -> NDArray[np.float32]:
         """The colour in linear light."""
-        return srgb_to_linear(self.rgb) if self.rgb.dtype == np.uint8 else self.rgb
+        return linear_light(self.rgb)

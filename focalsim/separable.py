@@ -13,6 +13,7 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from focalsim.color import SRGB8_TO_LINEAR
+from focalsim.encode import decode8
 from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, store, zero
 
 
@@ -132,7 +133,6 @@ def _compiled_to_light(row: Any, table: Any, light: Any) -> Any:  # noqa: ARG001
         return copy
 
     def decode(row: Any, table: Any, light: Any) -> None:
-        for i in range(row.size):
-            light[i] = table[row[i]]
+        decode8(row, table, light)
 
     return decode

@@ -59,7 +59,7 @@ class AxisMap:
 ChannelMap = tuple[slice, AxisMap, AxisMap]  # channels, and their maps along x and y
 
 
-# An eighth of a turn for each of LOBES: sine and cosine of what whole pixels turn.
+# Sine and cosine of pi k / LOBES, by which k pixels turn the kernel's angle; they repeat after 2 LOBES.
 _SINES, _COSINES = (f(np.pi / LOBES * np.arange(2 * LOBES)) for f in (np.sin, np.cos))
 
 

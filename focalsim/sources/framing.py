@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from focalsim.color import srgb_to_linear
+from focalsim.color import linear_light
 from focalsim.errors import FrameError
 from focalsim.pick import pick
 from focalsim.scene import Intrinsics, Scene
@@ -54,8 +54,7 @@ class Framing:
         if not self._whole_pixels:
             # The margins apart: the picture's pixels must not depend on what is around it.
             return average_area(image, *self._parts())
-        kept = np.ascontiguousarray(self._kept(image))
-        return srgb_to_linear(kept) if kept.dtype == np.uint8 else kept
+        return linear_light(np.ascontiguousarray(self._kept(image)))
 
     def inside(self, framed: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """The picture alone, of what :meth:`pick` or :meth:`average` returned."""

@@ -28,7 +28,7 @@ from focalsim.errors import FrameError
 UNITS_PER_METRE = 1000.0  # what most RGB-D cameras and data sets store: millimetres
 _EXR_CHANNELS = ("R", "Y", "Z")
 _LARGEST_RATIO = 1032  # of what deflate can shrink
-_ZIP_SIGNATURE = b"PK\3\4"
+_ZIP_SIGNATURES = b"PK\3\4", b"PK\5\6"  # the second of an archive of nothing
 _NPY_HEADER_BYTES = 1 << 17  # more than any of version 1 has
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_HEADER = struct.Struct(">16sIIBB")  # the signature, width, height, bits of a channel, kind of colour
@@ -147,7 +147,7 @@ def _read_numpy(path: Path) -> NDArray[Any]:
     try:
         # In memory, because np.load leaves the file open when it finds a damaged archive.
         data = path.read_bytes()
-        if not data.startswith(_ZIP_SIGNATURE):
+        if not data.startswith(_ZIP_SIGNATURES):
             return _parse_npy(data)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [member.removesuffix(".npy") for member in archive.namelist()]

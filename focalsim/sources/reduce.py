@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 @lru_cache(maxsize=64)  # the frames of a source are mostly of one size
-def area_taps(parts: tuple[Part, ...]) -> Taps:
+def _area_taps(parts: tuple[Part, ...]) -> Taps:
     """Taps of neighbouring ``parts`` of an axis."""
     longest = max(int(np.ceil((part.stop - part.start) / part.pixels)) + 1 for part in parts)
     firsts, weights = zip(*(_part_taps(part.stop - part.start, part.pixels, longest) for part in parts), strict=True)
@@ -34,7 +34,6 @@ def area_taps(parts: tuple[Part, ...]) -> Taps:
     return Taps(first, np.concatenate(weights))
 
 
-@lru_cache(maxsize=64)
 def _part_taps(n_in: int, n_out: int, taps: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     scale = 1.0 / (n_out / n_in)
     left = np.arange(n_out) * scale
@@ -52,7 +51,7 @@ def _part_taps(n_in: int, n_out: int, taps: int) -> tuple[NDArray[np.intp], NDAr
 
 @lru_cache(maxsize=64)
 def _area_lane_taps(parts: tuple[Part, ...], channels: int) -> LaneTaps:
-    return lane_taps(area_taps(parts), channels)
+    return lane_taps(_area_taps(parts), channels)
 
 
 def average_area(image: NDArray[Any], rows: Sequence[Part], columns: Sequence[Part]) -> NDArray[np.float32]:
@@ -61,4 +60,4 @@ def average_area(image: NDArray[Any], rows: Sequence[Part], columns: Sequence[Pa
     ``image`` is linear light, float32, or 8-bit sRGB codes.
     """
     channels = image.shape[2] if image.ndim == 3 else 1
-    return combine(image, area_taps(tuple(rows)), _area_lane_taps(tuple(columns), channels))
+    return combine(image, _area_taps(tuple(rows)), _area_lane_taps(tuple(columns), channels))

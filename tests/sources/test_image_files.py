@@ -176,6 +176,12 @@ def test_npz_and_exr_must_say_which_array(tmp_path: Path) -> None:
         read_depth(tmp_path / "d.exr", None)
 
 
+def test_npz_of_nothing_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz")
+    with pytest.raises(FrameError, match=r"expected an array 'depth' or a single one, got \[\]"):
+        read_depth(tmp_path / "d.npz", None)
+
+
 def test_colour_is_red_green_blue(tmp_path: Path, write_image: Callable[..., Path]) -> None:
     path = write_image(tmp_path / "c.png", np.full((4, 4, 3), (10, 20, 30), np.uint8))  # written B, G, R
     np.testing.assert_array_equal(read_colour(path)[0, 0], [30, 20, 10])
