@@ -22,7 +22,9 @@ def test_the_readme_quotes_the_benchmarks(name):
     assert tables(RESULTS / f"{name}.md")[0] in tables(ROOT / "README.md")
 
 
-@pytest.mark.parametrize("name", ["fidelity", "render", "large", "learn", "train", "read", "manifest", "scenes"])
+@pytest.mark.parametrize(
+    "name", ["fidelity", "depth_errors", "render", "large", "learn", "train", "read", "manifest", "scenes"]
+)
 def test_the_results_page_quotes_the_benchmarks(name):
     assert set(tables(RESULTS / f"{name}.md")) <= set(tables(ROOT / "docs" / "results.md"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -28,11 +29,12 @@ def psnr(stack, truth):
     return float(np.mean(-10 * np.log10(error.mean(axis=(1, 2, 3)))))
 
 
-def render(path, *, breathing=False, doubled=False):
+def render(path, *, breathing=False, doubled=False, change=None):
     with h5py.File(path) as scene:
         rgb, depth = (
             scene[name][:].astype(np.float32) for name in (("aif_2x", "depth_2x") if doubled else ("aif", "depth"))
         )
+        depth = depth if change is None else change(depth)
         height, width = scene["depth"].shape
         warp = {"magnification": "thin-lens", "principal_point_px": scene["principal_point_px"][:]} if breathing else {}
         stack = render_stack(
@@ -57,3 +59,13 @@ def test_defocus_is_closer_to_the_truth_than_any_published_scheme():
 @pytest.mark.parametrize("scene", [p for p in SCENES if p.stem in {"slant", "macro_room"}], ids=lambda p: p.stem)
 def test_breathing_from_a_doubled_source_costs_less_than_1_5_db(scene):
     assert render(scene, breathing=True, doubled=True) > render(scene) - 1.5
+
+
+@pytest.mark.parametrize("scene", [p for p in SCENES if p.stem in {"thin", "macro_room"}], ids=lambda p: p.stem)
+def test_depth_that_was_smoothed_costs_less_where_its_edges_are_made_steps(scene, monkeypatch):
+    def smoothed(depth_m):
+        return 1 / cv2.GaussianBlur(1 / depth_m, (0, 0), 1.0)
+
+    stepped = render(scene, change=smoothed)
+    monkeypatch.setattr("focalsim.render.stack.with_steps", lambda depth_m, _: depth_m)
+    assert stepped > render(scene, change=smoothed) + 1.5

@@ -14,6 +14,7 @@ from focalsim.holes import nearest_valid
 from focalsim.pick import pick
 from focalsim.render.bands import Encode, Frame, render_bands
 from focalsim.render.check import Window, check_optics, check_size, check_window
+from focalsim.render.edges import with_steps
 from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, source_scale
 from focalsim.separable import combine, lane_taps
 
@@ -47,7 +48,8 @@ def render_stack(
     Parameters
     ----------
     rgb_linear : (H, W, 3) float, linear light >= 0; values above 1 are kept and become bokeh discs
-    depth_m : (H, W) float, z in metres along the optical axis
+    depth_m : (H, W) float, z in metres along the optical axis at the centres of pixels. The edges of a map that was
+        smoothed are made steps (:mod:`focalsim.render.edges`)
     focal_length_m, f_number, sensor_width_m : metres, ratio, metres
     focus_distances_m : (S,) metres from the lens, any order, each greater than the focal length
     magnification : (S,) relative to the frame; None = 1 for all (no breathing); "thin-lens" = v_n / v_ref
@@ -131,7 +133,8 @@ def render_stack(
         for m, (px, py) in zip(zoom, shift, strict=True)
     ]
     stack: NDArray[Any] = np.empty((len(focus), size[1], size[0], 3), np.float32 if encode is None else np.uint8)
-    render_bands(Frame(rgb, depth, hidden_rgb, hidden_depth, gain), gain / focus, maps, aperture, stack, encode)
+    frame = Frame(rgb, with_steps(depth, gain), hidden_rgb, hidden_depth, gain)
+    render_bands(frame, gain / focus, maps, aperture, stack, encode)
     return stack
 
 

@@ -22,6 +22,7 @@ from focalsim.render.check import Window, check_optics, check_size, check_window
 from focalsim.render.resample import breathing_map, source_scale
 from focalsim.render.tensors import plain
 from focalsim.render.tensors.axis import AxisMaps
+from focalsim.render.tensors.edges import with_steps
 from focalsim.render.tensors.encode import srgb_codes
 from focalsim.render.tensors.frames import check_device, check_frames
 from focalsim.render.tensors.kernels import Kernels, disc_kernels, polygon_kernels
@@ -65,7 +66,7 @@ def _render(
     gain = optics.gain_px_m(size[0]) * source_scale(window[2:], size)
     steps = import_module(f"focalsim.render.tensors.{'cuda' if has_triton(device) else 'plain'}")
 
-    disparity = _disparity_px(gain, frames.depth_m)
+    disparity = _disparity_px(gain, with_steps(frames.depth_m, _disparity_px(gain, frames.depth_m)))
     with torch.no_grad():
         hidden = None if frames.hidden_depth_m is None else _disparity_px(gain, frames.hidden_depth_m)
         given = frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden
