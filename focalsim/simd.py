@@ -58,6 +58,15 @@ def _emit_zero(_typing: Any) -> Any:
     return _lanes(), codegen
 
 
+def _emit_fill(_typing: Any, scalar: Any) -> Any:
+    """Sixteen times the same."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return splat(builder, args[0])
+
+    return _lanes(types.float32), codegen
+
+
 def pointer(builder: Any, place: Any, distance: int, kind: Any) -> Any:
     """A pointer to what stands ``distance`` bytes after address ``place``."""
     return builder.inttoptr(builder.add(place, ir.Constant(INTEGER, distance)), kind.as_pointer())
@@ -129,6 +138,7 @@ def _emit_fma_each(_typing: Any, total: Any, value: Any, other: Any) -> Any:
 
 address: Any = intrinsic(_emit_address)
 zero: Any = intrinsic(_emit_zero)
+fill: Any = intrinsic(_emit_fill)
 load: Any = intrinsic(_emit_load)
 store: Any = intrinsic(_emit_store)
 store_pixels: Any = intrinsic(_emit_store_pixels)

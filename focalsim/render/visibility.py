@@ -5,7 +5,7 @@ that stands on the same ray, whatever the focus:  x' = x + u (q' - q) / 2.  So
 
     V(u) = 1 - sum over x' of  a(x') tent(x' - x - u (q' - q) / 2),   clipped to >= 0,
 
-a the front's coverage, tent the bilinear kernel. V is sampled on 37 lens points and kept as the polynomial of second
+a the front's coverage, tent the bilinear kernel. V is sampled on 32 lens points and kept as the polynomial of second
 order of kernels.lens_basis that fits best. Each ray is thereby counted once: slices are plain sums without an order.
 """
 
@@ -20,31 +20,41 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from focalsim.render.kernels import lens_basis
+from focalsim.render.kernels import BASIS_SIZE, lens_basis
 from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
+from focalsim.render.visibility_code import any_below, clip, first_bit, hide, hiders
+from focalsim.simd import BYTES, LANES, address, fill, fma, load, store, zero
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
-_RAY_PX = 1.42  # a ray passes pixels whose centres are so near
+RAY_PX = np.float32(1.42)  # a ray passes pixels whose centres are so near
 _FIRST_SQUARE_PX = 3
+RAYS = 32  # two vectors of sixteen
+_RINGS = 6, 10, 15  # of lens points around the one in the centre
 UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
+_ALL = np.float32(0.97)  # a sample that every ray sees so much of is seen by the whole lens
+_EDGE, _ONE = np.float32(EDGE_PX), np.float32(1.0)
+_BLOCK = 64  # samples that are looked at one after another
 
 
 def lens_points() -> NDArray[np.float64]:
-    """37 points (37, 2) that share the unit disc evenly: the centre and rings of 6, 12 and 18."""
-    points = [np.zeros((1, 2))]
-    for ring in (1, 2, 3):
-        angle = 2 * np.pi * (np.arange(6 * ring) + 0.5 * (ring % 2)) / (6 * ring)
-        radius = np.sqrt((3 * ring * ring + 0.5) / 37.0)
+    """Points (RAYS, 2) that share the unit disc evenly: the centre and rings, each in the middle of its share."""
+    points, within = [np.zeros((1, 2))], 1
+    for ring, count in enumerate(_RINGS):
+        angle = 2 * np.pi * (np.arange(count) + (0.0 if ring % 2 else 0.5)) / count
+        radius = np.sqrt((within + count / 2) / RAYS)
         points.append(radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1))
+        within += count
     return np.concatenate(points)
 
 
 @cache
-def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Half of x and y (37,) of the points, and the fit (6, 37) of lens_basis to what is seen from them."""
+def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Half of x and y of the points (2, RAYS), and the fit (RAYS, 16) of lens_basis to what is seen from them."""
     points = lens_points()
-    x, y = np.ascontiguousarray(points.T / 2, np.float32)
-    return x, y, np.linalg.pinv(lens_basis(points)).astype(np.float32)
+    rays = np.ascontiguousarray(points.T / 2, np.float32)
+    fit = np.zeros((RAYS, LANES), np.float32)
+    fit[:, :BASIS_SIZE] = np.linalg.pinv(lens_basis(points)).T
+    return rays, fit
 
 
 def lens_visibility(
@@ -66,17 +76,10 @@ def lens_visibility(
     first, _, _ = rows.indices(len(index))
     reach = _occluder_reach(disparity_px, present, front_disparity_px)
     todo = np.flatnonzero(reach[rows] > 0) + first * index.shape[1]
-    coefficients = np.empty((len(todo), 6), np.float32)
-    _visibility(
-        todo,
-        disparity_px,
-        reach,
-        front_disparity_px,
-        front_coverage,
-        *_rays(),
-        index,
-        coefficients,
-    )
+    coefficients = np.empty((len(todo), BASIS_SIZE), np.float32)
+    room = np.empty((-(-len(todo) // _BLOCK), RAYS), np.float32)
+    occluder = front_disparity_px, front_coverage
+    _visibility(todo, disparity_px, reach, *occluder, *_rays(), index, coefficients, room)
     return index[rows], coefficients
 
 
@@ -85,7 +88,7 @@ def _occluder_reach(
 ) -> NDArray[np.int16]:
     """How far (H, W) around each sample there may be something that hides it from a part of the lens; 0 = nothing.
 
-    Looked for in squares that grow: what stands t pixels away must be nearer by a gap of 2 (t - _RAY_PX) or more.
+    Looked for in squares that grow: what stands t pixels away must be nearer by a gap of 2 (t - RAY_PX) or more.
     """
     reach = np.zeros(disparity_px.shape, np.int16)
     nearest: NDArray[Any] = front_disparity_px
@@ -94,7 +97,7 @@ def _occluder_reach(
     while within < farthest:
         before, within = within, min(max(_FIRST_SQUARE_PX, 2 * within), farthest)
         nearest = cv2.dilate(nearest, np.ones((2 * (within - before) + 1,) * 2, np.uint8))
-        _look_within(within, max(EDGE_PX, 2 * (before + 1 - _RAY_PX)), nearest, disparity_px, present, reach)
+        _look_within(within, max(EDGE_PX, 2 * (before + 1 - RAY_PX)), nearest, disparity_px, present, reach)
     return reach
 
 
@@ -104,7 +107,7 @@ def _look_within(within, least_gap, nearest, q, present, reach):
         for x in range(q.shape[1]):
             gap = nearest[y, x] - q[y, x]
             if present[y, x] and gap > least_gap:
-                reach[y, x] = min(int(gap / 2 + _RAY_PX), within)
+                reach[y, x] = min(int(gap / 2 + RAY_PX), within)
 
 
 SeenSamples = tuple[
@@ -125,42 +128,35 @@ def seen_samples(layers: Layers, rows: slice = slice(None)) -> Iterator[SeenSamp
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _visibility(todo, q, reaches, f_q, f_cov, ux, uy, fit, index, coefficients):
+def _visibility(todo, q, reaches, f_q, f_cov, rays, fit, index, coefficients, room):
     height, width = q.shape
-    n = len(ux)
-    one = np.float32(1.0)
-    zero = np.float32(0.0)
-    for i in prange(len(todo)):
-        y, x = todo[i] // width, todo[i] % width
-        seen = np.ones(n, np.float32)
-        own = q[y, x]
-        reach = reaches[y, x]
-        blocked = False
-        for yy in range(max(y - reach, 0), min(y + reach + 1, height)):
-            for xx in range(max(x - reach, 0), min(x + reach + 1, width)):
-                gap = f_q[yy, xx] - own
-                if gap <= EDGE_PX:
-                    continue
-                dx = np.float32(xx - x)
+    for block in prange(len(room)):
+        x1, x2 = load(address(rays[0])), load(address(rays[0]) + BYTES)
+        y1, y2 = load(address(rays[1])), load(address(rays[1]) + BYTES)
+        found = address(room[block])
+        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, len(todo))):
+            y, x = todo[i] // width, todo[i] % width
+            own, reach = q[y, x], reaches[y, x]
+            left, right = max(x - reach, 0), min(x + reach + 1, width)
+            seen1, seen2 = fill(_ONE), fill(_ONE)
+            for yy in range(max(y - reach, 0), min(y + reach + 1, height)):
                 dy = np.float32(yy - y)
-                if dx * dx + dy * dy > (gap / 2 + _RAY_PX) ** 2:
-                    continue
-                blocked = True
-                coverage = f_cov[yy, xx]
-                for m in range(n):
-                    tent_x = max(one - abs(dx - ux[m] * gap), zero)
-                    tent_y = max(one - abs(dy - uy[m] * gap), zero)
-                    seen[m] -= coverage * tent_x * tent_y
-        if not blocked:
-            continue
-        partial = False
-        for m in range(n):
-            seen[m] = max(seen[m], zero)
-            partial |= seen[m] < np.float32(0.97)
-        if partial:
-            for k in range(6):
-                value = zero
-                for m in range(n):
-                    value += fit[k, m] * seen[m]
-                coefficients[i, k] = value
-            index[y, x] = PARTIAL + i if coefficients[i, 0] > UNSEEN else NONE
+                for start in range(left, right, LANES):
+                    count, dx = np.float32(right - start), np.float32(start - x)
+                    bits = hiders(address(f_q[yy]) + 4 * start, count, own, dx, dy, _EDGE, RAY_PX)
+                    while bits:
+                        xx = start + first_bit(bits)
+                        bits &= bits - 1
+                        hider = f_q[yy, xx] - own, np.float32(xx - x), dy, f_cov[yy, xx]
+                        seen1 = hide(seen1, x1, y1, *hider)
+                        seen2 = hide(seen2, x2, y2, *hider)
+            seen1, seen2 = clip(seen1), clip(seen2)
+            if any_below(seen1, _ALL) or any_below(seen2, _ALL):
+                store(found, seen1)
+                store(found + BYTES, seen2)
+                values = zero()
+                for m in range(RAYS):
+                    values = fma(values, load(address(fit) + BYTES * m), room[block, m])
+                store(found, values)
+                coefficients[i] = room[block, :BASIS_SIZE]
+                index[y, x] = PARTIAL + i if coefficients[i, 0] > UNSEEN else NONE

@@ -1,4 +1,4 @@
-"""What the lens sees of every sample (render/visibility.py) as a kernel: 37 rays for all pixels of a tile at once.
+"""What the lens sees of every sample (render/visibility.py) as a kernel: 32 rays for all pixels of a tile at once.
 
 Every thread has one pixel and a quarter of the rays.
 """
@@ -20,7 +20,6 @@ from focalsim.render.tensors.cuda.layers import window_extreme
 from focalsim.render.tensors.samples import SampleTensors
 
 _ROWS, _COLUMNS = 4, 8  # pixels of a tile, one for each thread of a warp
-_RAYS = 64  # 37, filled up to a power of two by rays that count for nothing
 
 EDGE_PX = tl.constexpr(_EDGE_PX)
 UNSEEN = tl.constexpr(compiled.UNSEEN)
@@ -38,19 +37,17 @@ def seen_samples(layers: torch.Tensor) -> SampleTensors:
     tiles_x = blocks(width, _COLUMNS)
     _see[(tiles_x * blocks(height, _ROWS), 2, scenes)](
         layers, nearest, _rays(layers.device), samples.light, samples.disparity_px, samples.ratio, samples.kind,
-        samples.share, height, width, tiles_x, ROWS=_ROWS, COLUMNS=_COLUMNS, RAYS=_RAYS, **OPTIONS,
+        samples.share, height, width, tiles_x, ROWS=_ROWS, COLUMNS=_COLUMNS, RAYS=compiled.RAYS, **OPTIONS,
     )  # fmt: skip
     return samples
 
 
 @lru_cache(maxsize=8)
 def _rays(device: torch.device) -> torch.Tensor:
-    """Half the lens points, x and y, and the weights of the six coefficients: (8, _RAYS)."""
+    """Half the lens points, x and y, and the weights of the six coefficients: (8, RAYS)."""
     points = compiled.lens_points()
-    rows = np.zeros((8, _RAYS), np.float32)
-    rows[:2, : len(points)] = points.T / 2
-    rows[2:, : len(points)] = np.linalg.pinv(lens_basis(points))
-    return torch.from_numpy(rows).to(device)
+    rows = np.concatenate([points.T / 2, np.linalg.pinv(lens_basis(points))])
+    return torch.from_numpy(rows.astype(np.float32)).to(device)
 
 
 @triton.jit
