@@ -78,10 +78,10 @@ def split_layers(
         np.zeros_like(disparity_px),
     )
     if hidden_rgb is not None and hidden_disparity_px is not None:
-        known = np.isfinite(hidden_disparity_px) & (hidden_disparity_px < disparity_px)
-        layers.back_rgb[known] = hidden_rgb[known]
-        layers.back_coverage[known] = 1.0
-        layers.back_disparity_px[known] = hidden_disparity_px[known]
+        known = np.flatnonzero(hidden_disparity_px < disparity_px)  # which NaN is not
+        layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
+        layers.back_coverage.ravel()[known] = 1.0
+        layers.back_disparity_px.ravel()[known] = hidden_disparity_px.ravel()[known]
     if edge.any():
         fields = [getattr(layers, name) for name in Layers.__slots__]
         places = np.flatnonzero(edge)

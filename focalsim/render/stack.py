@@ -194,7 +194,7 @@ def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32],
         )
     if min(depth.shape) < 2:
         raise RenderError(f"the frame must be at least 2 x 2 pixels, got {depth.shape}")
-    if not 0 <= float(rgb.min()) <= float(rgb.max()) < np.inf:  # false where one of them is NaN
+    if not _is_light(rgb):
         raise RenderError("rgb_linear must be finite and not negative")
     known = np.isfinite(depth) & (depth > 0)
     if valid is None:
@@ -213,6 +213,10 @@ def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32],
     return np.ascontiguousarray(rgb, np.float32), np.ascontiguousarray(depth)
 
 
+def _is_light(rgb: NDArray[np.floating]) -> bool:
+    return not rgb.size or 0 <= float(rgb.min()) <= float(rgb.max()) < np.inf  # false where one of them is NaN
+
+
 def _check_hidden(
     rgb: Any, depth: Any, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
@@ -225,8 +229,7 @@ def _check_hidden(
         raise RenderError(
             f"hidden_rgb_linear must be {(*shape, 3)} and hidden_depth_m {shape}, got {rgb.shape} and {depth.shape}"
         )
-    known = ~np.isnan(depth)
-    if np.any(depth[known] <= 0) or not np.all(np.isfinite(rgb[known])) or np.any(rgb[known] < 0):
+    if np.any(depth <= 0) or not (_is_light(rgb) or _is_light(rgb[~np.isnan(depth)])):
         raise RenderError(
             "hidden surfaces must have positive depth (NaN = unknown) and finite light that is not negative"
         )

@@ -37,14 +37,18 @@ _BLOCK = 64  # samples that are looked at one after another
 
 
 def lens_points() -> NDArray[np.float64]:
-    """Points (RAYS, 2) that share the unit disc evenly: the centre and rings, each in the middle of its share."""
+    """Points (RAYS, 2) that share the unit disc evenly: the centre and rings, each in the middle of its share.
+
+    From left to right: no point of the first half has x > 0, none of the second x < 0.
+    """
     points, within = [np.zeros((1, 2))], 1
     for ring, count in enumerate(_RINGS):
         angle = 2 * np.pi * (np.arange(count) + (0.0 if ring % 2 else 0.5)) / count
         radius = np.sqrt((within + count / 2) / RAYS)
         points.append(radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1))
         within += count
-    return np.concatenate(points)
+    shared: NDArray[np.float64] = np.round(np.concatenate(points), 12)  # where x is to be 0, it is
+    return shared[np.argsort(shared[:, 0], kind="stable")]
 
 
 @cache
@@ -148,8 +152,11 @@ def _visibility(todo, q, reaches, f_q, f_cov, rays, fit, index, coefficients, ro
                         xx = start + first_bit(bits)
                         bits &= bits - 1
                         hider = f_q[yy, xx] - own, np.float32(xx - x), dy, f_cov[yy, xx]
-                        seen1 = hide(seen1, x1, y1, *hider)
-                        seen2 = hide(seen2, x2, y2, *hider)
+                        # Rays through the left half of the lens meet nothing that stands to the right, and so on.
+                        if xx <= x:
+                            seen1 = hide(seen1, x1, y1, *hider)
+                        if xx >= x:
+                            seen2 = hide(seen2, x2, y2, *hider)
             seen1, seen2 = clip(seen1), clip(seen2)
             if any_below(seen1, _ALL) or any_below(seen2, _ALL):
                 store(found, seen1)
