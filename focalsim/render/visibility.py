@@ -47,7 +47,7 @@ def lens_points() -> NDArray[np.float64]:
         radius = np.sqrt((within + count / 2) / RAYS)
         points.append(radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1))
         within += count
-    shared: NDArray[np.float64] = np.round(np.concatenate(points), 12)  # where x is to be 0, it is
+    shared = np.concatenate(points).round(12)  # where x is to be 0, it is
     return shared[np.argsort(shared[:, 0], kind="stable")]
 
 
