@@ -30,7 +30,7 @@ _lanes = _Lanes()
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _places = ir.VectorType(ir.IntType(32), LANES)
 INTEGER = ir.IntType(64)
-ZEROS = ir.Constant(VECTOR, [0.0] * LANES)
+ZEROS, ONES = (ir.Constant(VECTOR, [value] * LANES) for value in (0.0, 1.0))
 
 
 @register_model(_Lanes)
@@ -136,6 +136,16 @@ def _emit_fma_each(_typing: Any, total: Any, value: Any, other: Any) -> Any:
     return _lanes(_lanes, _lanes, _lanes), codegen
 
 
+def _emit_add(_typing: Any, value: Any, other: Any) -> Any:
+    """value + other, one by one."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return _lanes(_lanes, _lanes), codegen
+
+
+add: Any = intrinsic(_emit_add)
 address: Any = intrinsic(_emit_address)
 zero: Any = intrinsic(_emit_zero)
 fill: Any = intrinsic(_emit_fill)

@@ -4,6 +4,9 @@ A point may be hidden from part of the lens. Its visibility over the lens V(u), 
 second order, V(u) = sum_k a_k b_k(u) with the :func:`lens_basis` below, and its kernel is the same sum of basis
 kernels: K_k(c)[dy, dx] is what a pixel gives to the one (dx, dy) away through the disc of diameter c, weighted by b_k.
 
+Where the disc is large enough, its pixels ask a steeper polynomial instead (visibility.py): K(c) = K_0(c) V(u), u the
+pixel's place in the disc.
+
 b_0 = 1 integrates to one, all others to zero, so a_0 is the share of the lens that sees the point. A disc of diameter c
 keeps its standard deviation c/4 per axis exactly, and c = 0 leaves the image as it is (interpolation.py).
 """

@@ -36,7 +36,7 @@ class Samples:
     blocks      (P, H, W' / 16) uint8: what is among sixteen samples, WHOLE | PARTIAL
     span        (P, H, W, 2) float32: lowest and highest disparity of all that a sample holds
     pocket      (P, H, W) uint8: the pocket of the next level that holds a sample
-    visibility  (n, 6) float32, coefficients of kernels.lens_basis
+    visibility  (n, 12) float32, coefficients of visibility.lens_visibility
     """
 
     light: NDArray[np.float32]
@@ -78,7 +78,7 @@ class Samples:
         visibility: NDArray[np.float32],
         reach_px: int,
     ) -> Samples:
-        """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 6)."""
+        """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 12)."""
         samples = cls.empty(1, coverage.shape[0], coverage.shape[1], visibility, reach_px)
         left = samples.left_px
         _take(color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.span, left)
@@ -93,7 +93,7 @@ class Samples:
         partial = np.count_nonzero(self.index >= PARTIAL, axis=(0, 2))
         rows = np.minimum(np.add.reduceat(partial, range(0, len(partial), 2)), 2 * width)
         first_seen = np.cumsum(rows) - rows
-        samples = Samples.empty(2, height, width, np.empty((int(rows.sum()), BASIS_SIZE), np.float32), reach_px)
+        samples = Samples.empty(2, height, width, np.empty((int(rows.sum()), 2 * BASIS_SIZE), np.float32), reach_px)
         _merge(self._arrays(), self.pocket, self.left_px, samples._arrays(), samples.left_px, first_seen)
         samples._replicate()
         return samples
@@ -155,7 +155,7 @@ def _merge_row(fine, pocket, fine_left, coarse, left, ty, seen):
     q = np.empty(4 * pockets, np.float32)
     weights = np.empty(2, np.float32)
     partial = np.empty(2, np.bool_)
-    sums = np.empty((2, BASIS_SIZE), np.float32)
+    sums = np.empty((2, 2 * BASIS_SIZE), np.float32)
     for tx in range((width + 1) // 2):
         n = 0
         for p in range(pockets):
@@ -194,15 +194,16 @@ def _merge_row(fine, pocket, fine_left, coarse, left, ty, seen):
                     mean_disparity[to, ty, left + tx] += covered * disparity[p, y, i] / 2
                     if kind == WHOLE:
                         sums[to, 0] += covered
+                        sums[to, BASIS_SIZE] += covered
                     else:
                         partial[to] = True
-                        for k in range(BASIS_SIZE):
+                        for k in range(2 * BASIS_SIZE):
                             sums[to, k] += covered * visibility[kind - PARTIAL, k]
         for to in range(2):
             if weights[to] > 0.0:
                 mean_disparity[to, ty, left + tx] /= weights[to]
                 if partial[to]:
-                    for k in range(BASIS_SIZE):
+                    for k in range(2 * BASIS_SIZE):
                         mean_visibility[seen, k] = sums[to, k] / weights[to]
                     whole_index[to, ty, left + tx] = PARTIAL + seen
                     seen += 1

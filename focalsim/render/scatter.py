@@ -41,11 +41,13 @@ from focalsim.render.scatter_code import (
     gather_4,
     gather_5,
     gather_6,
+    lay_16,
+    lay_32,
     look_up,
     spread_16,
     spread_32,
 )
-from focalsim.render.visibility import NONE, PARTIAL, WHOLE, SeenSamples
+from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples
 from focalsim.simd import BYTES, LANES, address, aligned
 
 _BAND = 128  # rows of output in one piece of work, at most
@@ -124,8 +126,8 @@ class _Level:
         self.work = (
             aligned((threads, 2, 2 * reach + 1, PLANES, padded + 2 * _MARGIN)),  # rings
             np.empty((threads, padded + 1), np.int64),  # columns of samples that a part of the lens sees
-            np.empty((threads, GROUP, BASIS_SIZE), np.float32),  # visibility of samples, as this slice sees the lens
-            np.empty((threads, GROUP, 3), np.int64),  # addresses of samples' light, kernels and visibility
+            np.empty((threads, 2, GROUP, 8), np.float32),  # visibility of samples, as this slice sees the lens
+            np.empty((threads, 2, GROUP, 3), np.int64),  # addresses of samples' light, kernels and visibility
             np.empty((threads, 2, 1 + reach), np.int64),  # addresses of rows of the ring
             np.empty((threads, padded), np.int32),  # levels of kernels
             np.empty((threads, padded), np.int32),  # bytes to rows of the octant's table
@@ -170,10 +172,11 @@ def _add_large(ring, y, column, light, blur, seen, whole):
             if weight > 0:
                 if not whole:
                     ux, uy = 2 * dx / blur, 2 * dy / blur
-                    weight *= (
+                    value = (
                         seen[0] + seen[1] * ux + seen[2] * uy
                         + seen[3] * ux * uy + seen[4] * (ux * ux - uy * uy) + seen[5] * (ux * ux + uy * uy - 0.5)
                     )  # fmt: skip
+                    weight *= min(max(value, 0.0), 1.0)
                 for c in range(PLANES):
                     row[c, column + dx] += np.float32(weight) * light[c]
 
@@ -197,7 +200,7 @@ def _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, to
             taken = not _is_wide(coarser_span[pocket[p, source, x], source // 2, x // 2], focus_q / 2)
         if taken and levels[i] > top + 1:
             kind = index[p, source, i]
-            seen = visibility[max(kind - PARTIAL, 0)]
+            seen = visibility[max(kind - PARTIAL, 0), BASIS_SIZE:]
             color = light[p, source, :, i]
             _add_large(ring, y, _MARGIN + i, color, focus_q - disparity[p, source, i], seen, kind == WHOLE)
             taken = False
@@ -293,26 +296,56 @@ def _spread_partial(
             parts, limit, kernels = 2, WIDE_PX, address(wide)
         row_bytes = BYTES * parts
         basis_bytes = row_bytes * (1 + limit)
-        for n in range(last - first):
-            i = columns[first + n]
-            # Before the focus the lens is seen mirrored: the odd functions change their sign.
-            sign = np.float32(1.0) if focus_q > q[i] else np.float32(-1.0)
-            row = kinds[i] - PARTIAL
-            for k in range(BASIS_SIZE):
-                seen[n, k] = visibility[row, k]
-            seen[n, 1] *= sign
-            seen[n, 2] *= sign
-            found[n, 0] = light + 4 * i
-            found[n, 1] = kernels + BASIS_SIZE * basis_bytes * np.int64(levels[i]) - 4 * (i - group)
-            found[n, 2] = address(seen) + 4 * BASIS_SIZE * n
-        column = 4 * (group + _MARGIN - limit)
-        for dy in range(reach + 1):
-            over, under = column + places[0, dy], column + places[1, dy]
-            if parts == 1:
-                spread_16(over, under, plane, last - first, address(found), stride, basis_bytes, row_bytes * dy)
+        basic_count, steep_count = 0, 0
+        for k in range(first, last):
+            i = columns[k]
+            blur = focus_q - q[i]
+            coefficients = visibility[kinds[i] - PARTIAL]
+            if abs(blur) < STEEP_FROM_PX:
+                to, n = 0, basic_count
+                basic_count += 1
+                # Before the focus the lens is seen mirrored: the odd functions change their sign.
+                sign = np.float32(1.0) if blur > 0 else np.float32(-1.0)
+                for m in range(BASIS_SIZE):
+                    seen[0, n, m] = coefficients[m]
+                seen[0, n, 1] *= sign
+                seen[0, n, 2] *= sign
             else:
-                spread_32(over, under, plane, last - first, address(found), stride, basis_bytes, row_bytes * dy)
+                to, n = 1, steep_count
+                steep_count += 1
+                _steep_here(coefficients[BASIS_SIZE:], blur, seen[1, n])
+                seen[1, n, 6] = np.float32(group - i - limit)
+            found[to, n, 0] = light + 4 * i
+            found[to, n, 1] = kernels + BASIS_SIZE * basis_bytes * np.int64(levels[i]) - 4 * (i - group)
+            found[to, n, 2] = address(seen[to, n])
+        column = 4 * (group + _MARGIN - limit)
+        basic, steep = address(found[0]), address(found[1])
+        for dy in range(reach + 1):
+            over, under, move = column + places[0, dy], column + places[1, dy], row_bytes * dy
+            if basic_count > 0:
+                if parts == 1:
+                    spread_16(over, under, plane, basic_count, basic, stride, move, basis_bytes)
+                else:
+                    spread_32(over, under, plane, basic_count, basic, stride, move, basis_bytes)
+            if steep_count > 0:
+                if parts == 1:
+                    lay_16(over, under, plane, steep_count, steep, stride, move, np.float32(dy))
+                else:
+                    lay_32(over, under, plane, steep_count, steep, stride, move, np.float32(dy))
         first = last
+
+
+@njit(cache=True, nogil=True)
+def _steep_here(coefficients, blur, out):
+    """A polynomial over the lens as one over pixels: 1, x, y, x y, x x, y y."""
+    scale = np.float32(2.0) / blur
+    square = scale * scale
+    out[0] = coefficients[0] - np.float32(0.5) * coefficients[5]
+    out[1] = scale * coefficients[1]
+    out[2] = scale * coefficients[2]
+    out[3] = square * coefficients[3]
+    out[4] = square * (coefficients[5] + coefficients[4])
+    out[5] = square * (coefficients[5] - coefficients[4])
 
 
 @njit(cache=True, nogil=True)

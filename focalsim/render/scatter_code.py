@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from focalsim.simd import BYTES, INTEGER, LANES, VECTOR, ZEROS, fused, pointer, splat
+from focalsim.simd import BYTES, INTEGER, LANES, ONES, VECTOR, ZEROS, fused, pointer, splat
 
 GROUP = 8  # neighbouring samples that share a window
 
@@ -120,9 +120,66 @@ def _emit_gather(rows: int) -> Any:
     return emit
 
 
+def _emit_add(width: int, rows_of: Any) -> Any:
+    """Code that adds two rows of kernels of some neighbours to two windows, ``width`` vectors in each of four planes.
+
+    ``rows_of`` (builder, kernel, coefficients, extra) gives the row below and the row above of a sample's kernel.
+    """
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        above, below, plane, count, samples, stride, move, extra = args
+
+        def windows(place: Any) -> list[list[Any]]:
+            planes = [place]
+            for _ in range(3):
+                planes.append(builder.add(planes[-1], plane))
+            return [[pointer(builder, plane, BYTES * n, VECTOR) for n in range(width)] for plane in planes]
+
+        def add(sides: list[int]) -> None:
+            places = [windows((below, above)[side]) for side in sides]
+            totals = [
+                [[cgutils.alloca_once_value(builder, builder.load(p, align=4)) for p in row] for row in rows]
+                for rows in places
+            ]
+            with cgutils.for_range(builder, count) as loop:
+                sample = builder.add(samples, builder.mul(loop.index, ir.Constant(INTEGER, 24)))
+                light, kernel, coefficients = (builder.load(pointer(builder, sample, 8 * n, INTEGER)) for n in range(3))
+                weights = rows_of(builder, builder.add(kernel, move), coefficients, extra)
+                for c in range(4):
+                    scalar = splat(builder, builder.load(pointer(builder, light, 0, ir.FloatType())))
+                    light = builder.add(light, stride)
+                    for side, total in zip(sides, totals, strict=True):
+                        for place, weight in zip(total[c], weights[side], strict=True):
+                            builder.store(fused(builder, builder.load(place), weight, scalar), place)
+            for rows, total in zip(places, totals, strict=True):
+                for row, values in zip(rows, total, strict=True):
+                    for place, value in zip(row, values, strict=True):
+                        builder.store(builder.load(value), place, align=4)
+
+        with builder.if_else(builder.icmp_signed("==", above, below)) as (one, two):
+            with one:
+                add([0])
+            with two:
+                add([0, 1])
+        return context.get_dummy_value()
+
+    return codegen
+
+
 def _emit_spread(width: int) -> Any:
+    def rows_of(builder: Any, kernel: Any, coefficients: Any, basis: Any) -> list[list[Any]]:
+        even, odd = ([ZEROS] * width for _ in range(2))
+        for k in range(6):
+            scalar = splat(builder, builder.load(pointer(builder, coefficients, 4 * k, ir.FloatType())))
+            total = odd if k in (2, 3) else even
+            for n in range(width):
+                values = builder.load(pointer(builder, kernel, BYTES * n, VECTOR), align=4)
+                total[n] = fused(builder, total[n], values, scalar)
+            kernel = builder.add(kernel, basis)
+        return [[combine(e, o) for e, o in zip(even, odd, strict=True)] for combine in (builder.fadd, builder.fsub)]
+
     def emit(
-        _typing: Any, above: Any, below: Any, plane: Any, count: Any, samples: Any, stride: Any, basis: Any, move: Any
+        _typing: Any, above: Any, below: Any, plane: Any, count: Any, samples: Any, stride: Any, move: Any, basis: Any
     ) -> Any:
         """Add two rows of the kernels of ``count`` neighbours to two windows, ``width`` vectors in each of four planes.
 
@@ -134,61 +191,44 @@ def _emit_spread(width: int) -> Any:
                       basis kernel, the others following ``basis`` bytes apart, and its six coefficients
         move          bytes from a basis kernel to the row to take
         """
+        return types.void(*[types.int64] * 8), _emit_add(width, rows_of)
 
-        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            above, below, plane, count, samples, stride, basis, move = args
+    return emit
 
-            def windows(place: Any) -> list[list[Any]]:
-                planes = [place]
-                for _ in range(3):
-                    planes.append(builder.add(planes[-1], plane))
-                return [[pointer(builder, plane, BYTES * n, VECTOR) for n in range(width)] for plane in planes]
 
-            def rows_of(kernel: Any, coefficients: Any) -> list[list[Any]]:
-                """The row below and the row above."""
-                even, odd = ([ZEROS] * width for _ in range(2))
-                for k in range(6):
-                    scalar = splat(builder, builder.load(pointer(builder, coefficients, 4 * k, ir.FloatType())))
-                    total = odd if k in (2, 3) else even
-                    for n in range(width):
-                        values = builder.load(pointer(builder, kernel, BYTES * n, VECTOR), align=4)
-                        total[n] = fused(builder, total[n], values, scalar)
-                    kernel = builder.add(kernel, basis)
-                return [
-                    [combine(e, o) for e, o in zip(even, odd, strict=True)] for combine in (builder.fadd, builder.fsub)
-                ]
+def _emit_lay(width: int) -> Any:
+    order = [ir.Constant(VECTOR, [float(LANES * n + lane) for lane in range(LANES)]) for n in range(width)]
 
-            def add(sides: list[int]) -> None:
-                places = [windows((below, above)[side]) for side in sides]
-                totals = [
-                    [[cgutils.alloca_once_value(builder, builder.load(p, align=4)) for p in row] for row in rows]
-                    for rows in places
-                ]
-                with cgutils.for_range(builder, count) as loop:
-                    sample = builder.add(samples, builder.mul(loop.index, ir.Constant(INTEGER, 24)))
-                    light, kernel, coefficients = (
-                        builder.load(pointer(builder, sample, 8 * n, INTEGER)) for n in range(3)
-                    )
-                    weights = rows_of(builder.add(kernel, move), coefficients)
-                    for c in range(4):
-                        scalar = splat(builder, builder.load(pointer(builder, light, 0, ir.FloatType())))
-                        light = builder.add(light, stride)
-                        for side, total in zip(sides, totals, strict=True):
-                            for place, weight in zip(total[c], weights[side], strict=True):
-                                builder.store(fused(builder, builder.load(place), weight, scalar), place)
-                for rows, total in zip(places, totals, strict=True):
-                    for row, values in zip(rows, total, strict=True):
-                        for place, value in zip(row, values, strict=True):
-                            builder.store(builder.load(value), place, align=4)
+    def rows_of(builder: Any, kernel: Any, coefficients: Any, dy: Any) -> list[list[Any]]:
+        one, x, y, xy, xx, yy, start = (
+            builder.load(pointer(builder, coefficients, 4 * k, ir.FloatType())) for k in range(7)
+        )
+        level = builder.fadd(one, builder.fmul(builder.fmul(yy, dy), dy))
+        tilt, twist = builder.fmul(y, dy), builder.fmul(xy, dy)
+        columns = [builder.fadd(n, splat(builder, start)) for n in order]
+        rows = []
+        for combine in (builder.fadd, builder.fsub):
+            constant, slope = splat(builder, combine(level, tilt)), splat(builder, combine(x, twist))
+            row = []
+            for n in range(width):
+                value = fused(builder, constant, columns[n], fused(builder, slope, columns[n], splat(builder, xx)))
+                value = builder.select(builder.fcmp_ordered(">", value, ZEROS), value, ZEROS)
+                value = builder.select(builder.fcmp_ordered("<", value, ONES), value, ONES)
+                weights = builder.load(pointer(builder, kernel, BYTES * n, VECTOR), align=4)
+                row.append(builder.fmul(weights, value))
+            rows.append(row)
+        return rows
 
-            with builder.if_else(builder.icmp_signed("==", above, below)) as (one, two):
-                with one:
-                    add([0])
-                with two:
-                    add([0, 1])
-            return context.get_dummy_value()
+    def emit(
+        _typing: Any, above: Any, below: Any, plane: Any, count: Any, samples: Any, stride: Any, move: Any, dy: Any
+    ) -> Any:
+        """The same with kernels that are the whole lens' times a polynomial over pixels, cut to 0..1.
 
-        return types.void(*[types.int64] * 8), codegen
+        samples  address of three addresses a sample: its light, its first basis kernel, and seven floats: what 1, x, y,
+                 x y, x x and y y count, and x at the window's first pixel
+        dy       y of the row below, a float
+        """
+        return types.void(*[types.int64] * 7, types.float32), _emit_add(width, rows_of)
 
     return emit
 
@@ -202,3 +242,5 @@ gather_5: Any = intrinsic(_emit_gather(5))
 gather_6: Any = intrinsic(_emit_gather(6))
 spread_16: Any = intrinsic(_emit_spread(1))
 spread_32: Any = intrinsic(_emit_spread(2))
+lay_16: Any = intrinsic(_emit_lay(1))
+lay_32: Any = intrinsic(_emit_lay(2))

@@ -5,8 +5,11 @@ that stands on the same ray, whatever the focus:  x' = x + u (q' - q) / 2.  So
 
     V(u) = 1 - sum over x' of  a(x') tent(x' - x - u (q' - q) / 2),   clipped to >= 0,
 
-a the front's coverage, tent the bilinear kernel. V is sampled on 32 lens points and kept as the polynomial of second
-order of kernels.lens_basis that fits best. Each ray is thereby counted once: slices are plain sums without an order.
+a the front's coverage, tent the bilinear kernel. V is sampled on 32 lens points and kept as two polynomials of second
+order (kernels.lens_basis): the one that fits best, whose kernels are sums of six, for small blur; and a steep one that
+is cut to 0..1. An edge makes V a step, which no smooth sum follows: by what it lacks, light of a blurred background
+leaks as far as the disc reaches onto what is sharp before it. A cut half-plane, strip or ellipse is exact. Each ray is
+thereby counted once: slices are plain sums without an order.
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE, lens_basis
 from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
-from focalsim.render.visibility_code import any_below, clip, first_bit, hide, hiders
-from focalsim.simd import BYTES, LANES, address, fill, fma, load, store, zero
+from focalsim.render.visibility_code import any_below, clip, first_bit, hide, hiders, missing
+from focalsim.simd import BYTES, LANES, add, address, fill, fma, load, store, zero
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
 RAY_PX = np.float32(1.42)  # a ray passes pixels whose centres are so near
@@ -31,7 +34,13 @@ _FIRST_SQUARE_PX = 3
 RAYS = 32  # two vectors of sixteen
 _RINGS = 6, 10, 15  # of lens points around the one in the centre
 UNSEEN = 0.01  # a sample that less of the lens sees adds nothing
-_ALL = np.float32(0.97)  # a sample that every ray sees so much of is seen by the whole lens
+# Blur (pixels) from which on a kernel is the whole lens' one times what the lens sees there, cut to 0..1. For
+# smaller ones that is too coarse, and what is wrong with their sum of basis kernels lies within a pixel or two.
+STEEP_FROM_PX = np.float32(6.0)
+# How the steep polynomial is found: from the fit, so many times as steep about a half, by so many steps of this length
+# toward what each ray lacks (a projected gradient; 1 would be the fit's own).
+STEEPER, ROUNDS, STEP = np.float32(3.0), 4, np.float32(1.8)
+ALL = np.float32(0.97)  # a sample that every ray sees so much of is seen by the whole lens
 _EDGE, _ONE = np.float32(EDGE_PX), np.float32(1.0)
 _BLOCK = 64  # samples that are looked at one after another
 
@@ -52,13 +61,17 @@ def lens_points() -> NDArray[np.float64]:
 
 
 @cache
-def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Half of x and y of the points (2, RAYS), and the fit (RAYS, 16) of lens_basis to what is seen from them."""
+def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Half of x and y of the points (2, RAYS), lens_basis there (6, RAYS), its fit (RAYS, 16) to what is seen, and what
+    turns STEEPER times a fit about a half (16,).
+    """
     points = lens_points()
     rays = np.ascontiguousarray(points.T / 2, np.float32)
     fit = np.zeros((RAYS, LANES), np.float32)
-    fit[:, :BASIS_SIZE] = np.linalg.pinv(lens_basis(points)).T
-    return rays, fit
+    basis = lens_basis(points)
+    fit[:, :BASIS_SIZE] = np.linalg.pinv(basis).T
+    start = np.eye(1, LANES, dtype=np.float32)[0] * (1 - STEEPER) / 2
+    return rays, np.ascontiguousarray(basis.T, np.float32), fit, start
 
 
 def lens_visibility(
@@ -68,19 +81,19 @@ def lens_visibility(
     front_coverage: NDArray[np.float32],
     rows: slice = slice(None),
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """What the lens sees of the samples ``present`` (H, W) in these rows: index (H, W) and coefficients (n, 6) of
-    lens_basis.
+    """What the lens sees of the samples ``present`` (H, W) in these rows: index (H, W) and coefficients (n, 12) of
+    lens_basis, the fit's and the steep polynomial's.
 
     index is NONE where no sample is or none of it is seen, WHOLE where all of the lens sees it, else PARTIAL + n.
     ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them.
     """
     index = present.astype(np.int32) * WHOLE
     if not present.any():
-        return index[rows], np.empty((0, 6), np.float32)
+        return index[rows], np.empty((0, 2 * BASIS_SIZE), np.float32)
     first, _, _ = rows.indices(len(index))
     reach = _occluder_reach(disparity_px, present, front_disparity_px)
     todo = np.flatnonzero(reach[rows] > 0) + first * index.shape[1]
-    coefficients = np.empty((len(todo), BASIS_SIZE), np.float32)
+    coefficients = np.empty((len(todo), 2 * BASIS_SIZE), np.float32)
     room = np.empty((-(-len(todo) // _BLOCK), RAYS), np.float32)
     occluder = front_disparity_px, front_coverage
     _visibility(todo, disparity_px, reach, *occluder, *_rays(), index, coefficients, room)
@@ -132,7 +145,7 @@ def seen_samples(layers: Layers, rows: slice = slice(None)) -> Iterator[SeenSamp
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _visibility(todo, q, reaches, f_q, f_cov, rays, fit, index, coefficients, room):
+def _visibility(todo, q, reaches, f_q, f_cov, rays, basis, fit, about_half, index, coefficients, room):
     height, width = q.shape
     for block in prange(len(room)):
         x1, x2 = load(address(rays[0])), load(address(rays[0]) + BYTES)
@@ -158,12 +171,36 @@ def _visibility(todo, q, reaches, f_q, f_cov, rays, fit, index, coefficients, ro
                         if xx >= x:
                             seen2 = hide(seen2, x2, y2, *hider)
             seen1, seen2 = clip(seen1), clip(seen2)
-            if any_below(seen1, _ALL) or any_below(seen2, _ALL):
+            if any_below(seen1, ALL) or any_below(seen2, ALL):
                 store(found, seen1)
                 store(found + BYTES, seen2)
-                values = zero()
-                for m in range(RAYS):
-                    values = fma(values, load(address(fit) + BYTES * m), room[block, m])
-                store(found, values)
-                coefficients[i] = room[block, :BASIS_SIZE]
-                index[y, x] = PARTIAL + i if coefficients[i, 0] > UNSEEN else NONE
+                fitted = _fitted(fit, room[block])
+                store(found, fitted)
+                if room[block, 0] <= UNSEEN:
+                    index[y, x] = NONE
+                    continue
+                index[y, x] = PARTIAL + i
+                coefficients[i, :BASIS_SIZE] = room[block, :BASIS_SIZE]
+                steep = fma(load(address(about_half)), fitted, STEEPER)
+                for _ in range(ROUNDS):
+                    store(found, steep)
+                    value1, value2 = zero(), zero()
+                    for k in range(BASIS_SIZE):
+                        value1 = fma(value1, load(address(basis[k])), room[block, k])
+                        value2 = fma(value2, load(address(basis[k]) + BYTES), room[block, k])
+                    store(found, missing(seen1, value1))
+                    store(found + BYTES, missing(seen2, value2))
+                    steep = fma(steep, _fitted(fit, room[block]), STEP)
+                store(found, steep)
+                coefficients[i, BASIS_SIZE:] = room[block, :BASIS_SIZE]
+
+
+@njit(cache=True, nogil=True)
+def _fitted(fit, values):
+    """The coefficients that fit ``values`` (RAYS,) best."""
+    a, b, c, d = zero(), zero(), zero(), zero()  # sums side by side, none of which waits for another
+    for m in range(0, RAYS, 4):
+        row = address(fit) + BYTES * m
+        a, b = fma(a, load(row), values[m]), fma(b, load(row + BYTES), values[m + 1])
+        c, d = fma(c, load(row + 2 * BYTES), values[m + 2]), fma(d, load(row + 3 * BYTES), values[m + 3])
+    return add(add(a, b), add(c, d))

@@ -9,10 +9,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from focalsim.simd import INTEGER, LANES, VECTOR, ZEROS, fused, pointer, splat
+from focalsim.simd import INTEGER, LANES, ONES, VECTOR, ZEROS, fused, pointer, splat
 
 _ORDER = ir.Constant(VECTOR, [float(n) for n in range(LANES)])
-_ONES = ir.Constant(VECTOR, [1.0] * LANES)
+SURE = 0.02  # a ray that sees less sees nothing, and one that lacks less sees all
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
@@ -64,7 +64,7 @@ def _emit_hide(_typing: Any, seen: Any, ray_x: Any, ray_y: Any, gap: Any, dx: An
         less = splat(builder, builder.fneg(gap))
 
         def tent(ray: Any, away: Any) -> Any:
-            value = builder.fsub(_ONES, builder.call(magnitude, [fused(builder, splat(builder, away), ray, less)]))
+            value = builder.fsub(ONES, builder.call(magnitude, [fused(builder, splat(builder, away), ray, less)]))
             return builder.select(builder.fcmp_ordered(">", value, ZEROS), value, ZEROS)
 
         share = builder.fmul(tent(ray_x, dx), splat(builder, builder.fneg(coverage)))
@@ -82,6 +82,23 @@ def _emit_clip(_typing: Any, seen: Any) -> Any:
     return seen(seen), codegen
 
 
+def _emit_missing(_typing: Any, seen: Any, found: Any) -> Any:
+    """What polynomials lack to what sixteen rays see: where these see all or nothing, it may go beyond."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        seen, found = args
+        lack = builder.fsub(seen, found)
+        for nothing, limit in ((">", 1 - SURE), ("<", SURE)):
+            beyond = builder.and_(
+                builder.fcmp_ordered(nothing, seen, ir.Constant(VECTOR, [limit] * LANES)),
+                builder.fcmp_ordered(nothing, found, seen),
+            )
+            lack = builder.select(beyond, ZEROS, lack)
+        return lack
+
+    return seen(seen, seen), codegen
+
+
 def _emit_any_below(_typing: Any, seen: Any, least: Any) -> Any:
     """Whether one of sixteen is smaller than ``least``."""
 
@@ -96,4 +113,5 @@ hiders: Any = intrinsic(_emit_hiders)
 first_bit: Any = intrinsic(_emit_first_bit)
 hide: Any = intrinsic(_emit_hide)
 clip: Any = intrinsic(_emit_clip)
+missing: Any = intrinsic(_emit_missing)
 any_below: Any = intrinsic(_emit_any_below)

@@ -54,9 +54,9 @@ def compare():
     results["kinds that differ"] = int((got.kind != want.kind).sum())
     results["light"] = psnr(got.light, want.light)
     results["share"] = psnr(got.share, want.share)
-    results["visibility"] = psnr(torch.where(partial, got.ratio, 0.0), torch.where(partial, want.ratio, 0.0))
+    results["visibility"] = psnr(*(torch.where(partial, _coefficients(a), 0.0) for a in (got, want)))
 
-    focus = torch.tensor([[1.0, 3.0, 2.2], [0.5, 2.0, 1.5]])
+    focus = torch.tensor([[1.0, 3.0, 2.2], [-5.3, 2.0, 1.5]])  # one is so blurred that the steep visibility counts
     disc = disc_kernels(focus.device)
     want_blurred = plain.blur([Level(want)], focus, disc)
     tiling = scatter.Tiling(slices=2, rows=8, columns=16)
@@ -92,7 +92,8 @@ def compare_levels():
     light = torch.rand(2, 2, 4, height, width, generator=generator)
     light[:, :, 3] = 1.0
     ratio = 0.2 * torch.randn(2, 2, 5, height, width, generator=generator)
-    samples = SampleTensors(light * coverage[:, :, None], q, ratio, kind, share)
+    steep = torch.randn(2, 2, 6, height, width, generator=generator)
+    samples = SampleTensors(light * coverage[:, :, None], q, ratio, steep, kind, share)
     focus = torch.tensor([[3.0, 21.5], [40.0, 6.0]])
     expected, got = (make_levels(samples, np.array([18.5, 37.0]), steps.merge) for steps in (plain, cuda))
     disc = disc_kernels(focus.device)
@@ -111,7 +112,7 @@ def compare_levels():
         for name, one, other, where in (
             ("light", level.samples.light, want.samples.light, everywhere),
             ("disparity", level.samples.disparity_px[:, :, None], want.samples.disparity_px[:, :, None], everywhere),
-            ("visibility", level.samples.ratio, want.samples.ratio, partial),
+            ("visibility", _coefficients(level.samples), _coefficients(want.samples), partial),
             ("spans", level.span, want.span, there),
             ("spans seen by the finer", finer.coarser_span, want_finer.coarser_span, there_finer),
         ):
@@ -119,6 +120,11 @@ def compare_levels():
             results[f"{name} of level {n + 1}"] = psnr(one[where.expand_as(one)], other[where.expand_as(one)])
     results["blur of levels"] = psnr(cuda.blur(got, focus, disc), plain.blur(expected, focus, disc))
     return results
+
+
+def _coefficients(samples):
+    """Those of both polynomials over the lens, (B, L, 11, H, W)."""
+    return torch.cat([samples.ratio, samples.steep], dim=2)
 
 
 def _planes(scene):

@@ -8,6 +8,7 @@ import pytest
 
 from focalsim.render import reference, scatter, visibility
 from focalsim.render.kernels import (
+    BASIS_SIZE,
     NARROW_PX,
     WIDE_PX,
     diameter_of,
@@ -154,6 +155,33 @@ def test_an_edge_hides_half_the_lens_from_a_point_right_behind_it():
     assert abs(seen[2]) < 0.05
     assert index[10, 10] == NONE  # deep behind
     assert index[10, 30] == WHOLE  # far beside
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, 1.2, 2.9])
+def test_the_steep_polynomial_tells_an_edge_better_than_the_fit(angle):
+    """Lens points before an edge far nearer see nothing; a sum of six smooth functions cannot step."""
+    y, x = np.mgrid[-30:31, -30:31]
+    q = np.full(x.shape, 1.0, np.float32)
+    front = np.where(x * np.cos(angle) + y * np.sin(angle) < -3.2, np.float32(25.0), q)
+    index, coefficients = lens_visibility(q, np.ones(q.shape, bool), front, np.ones_like(q))
+    both = coefficients[index[30, 30] - PARTIAL].reshape(2, BASIS_SIZE)
+    # A point u hides behind what stands at u times half the difference of disparities.
+    u = sunflower(2000)
+    seen = 12 * (u @ [np.cos(angle), np.sin(angle)]) > -3.2
+    fit, steep = lens_basis(u) @ both.T[:, 0], np.clip(lens_basis(u) @ both.T[:, 1], 0, 1)
+    assert np.abs(steep - seen).mean() < 0.4 * np.abs(fit - seen).mean()
+    assert steep.mean() == pytest.approx(seen.mean(), abs=0.035)
+
+
+def test_a_sharp_object_has_no_rim_of_the_blurred_background():
+    """Dark and in focus before bright discs of 15 px, of which a part of the lens sees the wall behind the edge."""
+    q = np.full((60, 90), 1.0, np.float32)
+    q[:, 30:60] = 16.0
+    rgb = np.repeat(np.where(q > 1, 0.0, 1.0)[..., None], 3, axis=2).astype(np.float32)
+    image = fast(split_layers(rgb, q), 16.0, 15.0)
+    assert image[30, 30, 0] < 0.12
+    assert np.abs(image[30, 31:59]).max() < 0.01
+    assert image[30, 29, 0] > 0.99
 
 
 @pytest.mark.parametrize("seed", range(4))

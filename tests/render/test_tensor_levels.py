@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from focalsim import render_stack  # noqa: E402
 from focalsim.camera import blur_gain_px_m, sensor_distance_m  # noqa: E402
+from focalsim.render.kernels import lens_basis  # noqa: E402
 from focalsim.render.tensors.kernels import disc_kernels  # noqa: E402
 from focalsim.render.tensors.plain.scatter import _disc, _Spread  # noqa: E402
 
@@ -129,12 +130,14 @@ def test_gradients_of_discs_larger_than_any_kernel_are_their_differences():
     kernels = disc_kernels(torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     light, weights = torch.rand(4, 25, 25, generator=generator), torch.randn(1, 4, 3, 3, generator=generator)
-    ratio = 0.2 * torch.randn(5, 25, 25, generator=generator)
+    basic, share = torch.ones(6, 25, 25), 0.5 + 0.5 * torch.rand(1, 25, 25, generator=generator)
+    steep = 0.2 * torch.randn(6, 25, 25, generator=generator) + 0.5 * torch.eye(6, 1)[:, :, None]
+    sight = torch.cat([basic, steep, share])
     place = torch.full((1, 25, 25), 2 * len(kernels.radii))  # nothing is spread but
     place[0, 11, 5:9] += 1
 
     def total(light, blur_px):
-        return (weights * _Spread.apply(light, blur_px, ratio, place, kernels, 0, 11)).sum()
+        return (weights * _Spread.apply(light, blur_px, sight, place, kernels, 0, 11)).sum()
 
     leaves = [a.requires_grad_() for a in (light, 19.3 + torch.rand(1, 25, 25, generator=generator))]
     gradients = torch.autograd.grad(total(*leaves), leaves)
@@ -149,8 +152,10 @@ def test_gradients_of_discs_larger_than_any_kernel_are_their_differences():
 def test_a_disc_larger_than_any_kernel_is_the_next_of_the_largest():
     """What the compiled code spreads so stays where its neighbours' smaller blur keeps it: the weights go on."""
     kernels = disc_kernels(torch.device("cpu"))
-    ratio = torch.tensor([0.3, -0.2, 0.1, 0.2, -0.1])
+    steep, share = torch.tensor([0.5, 0.3, -0.2, 0.1, 0.2, -0.1]), 0.6
+    sight = torch.cat([torch.ones(6), steep, torch.tensor([share])])[:, None, None]
     for dy, dx in ((0, 0), (3, -5), (-7, 2)):
-        kernel = kernels.tap(dy, dx)[:, -1] @ torch.cat([torch.ones(1), ratio])
-        disc = _disc(torch.tensor([dy]), torch.tensor([dx]), torch.tensor([[18.0]]), ratio[:, None, None])
+        seen = float(torch.from_numpy(lens_basis(np.array([dx, dy]) / 9)).float() @ steep) / share
+        disc = _disc(torch.tensor([dy]), torch.tensor([dx]), torch.tensor([[18.0]]), sight)
+        kernel = kernels.tap(dy, dx)[0, -1] * seen
         assert float(disc) == pytest.approx(float(kernel), rel=0.05)

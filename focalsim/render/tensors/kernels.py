@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from focalsim.render.kernels import (
     diameter_of,
     kernel_table,
 )
+from focalsim.render.visibility import STEEP_FROM_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Disc:
 
     quadrant: torch.Tensor
     radii: torch.Tensor
+    steep_from_px = float(STEEP_FROM_PX)
 
     def tap(self, dy: int, dx: int) -> torch.Tensor:
         """One tap of every kernel (6, levels), of blur behind the focus."""
@@ -47,6 +50,7 @@ class Polygon:
     weights: torch.Tensor
     starts: torch.Tensor
     radii: torch.Tensor
+    steep_from_px = inf  # no blur
 
     def tap(self, dy: int, dx: int) -> torch.Tensor:
         """One tap of every kernel (6, levels), of blur behind the focus."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from focalsim.render.kernels import BASIS_SIZE
 from focalsim.render.layers import EDGE_PX, Layers
 from focalsim.render.visibility import NONE, PARTIAL, seen_samples
 
@@ -20,6 +21,7 @@ class SampleTensors:
     light         (B, L, 4, H, W) r, g, b and one, times coverage and the share of the lens that sees the sample
     disparity_px  (B, L, H, W) q = g/d
     ratio         (B, L, 5, H, W) where PARTIAL, coefficients 1 to 5 of kernels.lens_basis over the first, that share
+    steep         (B, L, 6, H, W) where PARTIAL, the polynomial whose part between 0 and 1 the lens sees
     kind          (B, L, H, W) int8: NONE, WHOLE or PARTIAL of visibility.py
     share         (B, L, H, W) of the lens that sees the sample, 1 where not PARTIAL
     """
@@ -27,6 +29,7 @@ class SampleTensors:
     light: torch.Tensor
     disparity_px: torch.Tensor
     ratio: torch.Tensor
+    steep: torch.Tensor
     kind: torch.Tensor
     share: torch.Tensor
 
@@ -36,7 +39,8 @@ class SampleTensors:
         return cls(
             torch.empty(scenes, layers, 4, height, width, device=device),
             torch.empty(scenes, layers, height, width, device=device),
-            torch.empty(scenes, layers, 5, height, width, device=device),
+            torch.empty(scenes, layers, BASIS_SIZE - 1, height, width, device=device),
+            torch.empty(scenes, layers, BASIS_SIZE, height, width, device=device),
             torch.empty(scenes, layers, height, width, device=device, dtype=torch.int8),
             torch.empty(scenes, layers, height, width, device=device),
         )
@@ -76,13 +80,14 @@ def _as_arrays(
     partial = kind == PARTIAL
     light = np.concatenate([color * coverage[..., None], coverage[..., None]], axis=-1)
     light[kind == NONE] = 0.0
-    ratio = np.zeros((*q.shape, 5), np.float32)
+    ratio, steep = (np.zeros((*q.shape, size), np.float32) for size in (BASIS_SIZE - 1, BASIS_SIZE))
     coefficients = seen[index[partial] - PARTIAL]
     light[partial] *= coefficients[:, :1]
-    ratio[partial] = coefficients[:, 1:] / coefficients[:, :1]
+    ratio[partial] = coefficients[:, 1:BASIS_SIZE] / coefficients[:, :1]
+    steep[partial] = coefficients[:, BASIS_SIZE:]
     share = np.ones_like(q)
     share[partial] = coefficients[:, 0]
-    return light.transpose(2, 0, 1), q, ratio.transpose(2, 0, 1), kind, share
+    return light.transpose(2, 0, 1), q, ratio.transpose(2, 0, 1), steep.transpose(2, 0, 1), kind, share
 
 
 def range_3x3(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

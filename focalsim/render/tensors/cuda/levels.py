@@ -75,7 +75,7 @@ def _sum_level(level: Level, focus: torch.Tensor, coarser: torch.Tensor | None, 
         )
     _, _, partial = squares(samples)
     _add[(tiles_y * tiles_x, blocks(slices, _SLICES), scenes * 2)](
-        *taken, samples.light, samples.ratio, partial, reach, disc.quadrant, focus, sums,
+        *taken, samples.light, samples.ratio, samples.steep, samples.share, partial, reach, disc.quadrant, focus, sums,
         slices, height, width, tiles_x, tiles_y, len(disc.radii) - 1, disc.quadrant.shape[1],
         **flags, JOINED=coarser is not None, POCKETS=layers // 2, SLICES=_SLICES, TILE_PX=_TILE_PX,
         **{**OPTIONS, "num_warps": 1},
@@ -91,7 +91,7 @@ def add_large(level: Level, focus: torch.Tensor, far: torch.Tensor, sums: torch.
     scenes, slices, layers, tiles_y, tiles_x = far.shape
     taken, flags = _what_is_taken(level)
     _add_large[(tiles_y * tiles_x, slices, scenes * 2)](
-        *taken, samples.light, samples.ratio, far, focus, sums,
+        *taken, samples.light, samples.steep, samples.share, far, focus, sums,
         slices, *samples.kind.shape[-2:], tiles_x, tiles_y, blocks(int(far.max()), _TILE_PX), len(disc.radii) - 1,
         **flags, POCKETS=layers // 2, TILE_PX=_TILE_PX, **{**OPTIONS, "num_warps": 1},
     )  # fmt: skip
@@ -171,7 +171,7 @@ def _joined_rows(coarser, y, column, h, w, inside):
 
 @triton.jit
 def _add(
-    disparity, kind, span, coarser_span, light, ratio, partial, reaches, table, focus, sums,
+    disparity, kind, span, coarser_span, light, ratio, steep, share, partial, reaches, table, focus, sums,
     slices, height, width, squares_x, squares_y, top, side,
     OWN: tl.constexpr, ABOVE: tl.constexpr, JOINED: tl.constexpr, POCKETS: tl.constexpr,
     SLICES: tl.constexpr, TILE_PX: tl.constexpr,
@@ -208,7 +208,7 @@ def _add(
         kinds = tl.load(partial + own * squares_y * squares_x + square, mask=near, other=0).to(tl.int32)
         some_partial = tl.max(tl.where(near, kinds, 0), 0) == PARTIAL
         more_red, more_green, more_blue, more_covered = gather(
-            light, disparity, ratio, kind, span, coarser_span, table, own, f, y, x, reach, some_partial,
+            light, disparity, ratio, steep, share, kind, span, coarser_span, table, own, f, y, x, reach, some_partial,
             height, width, top, side, OWN, ABOVE, SLICES, TILE_PX * TILE_PX,
         )  # fmt: skip
         red, green, blue, covered = red + more_red, green + more_green, blue + more_blue, covered + more_covered
@@ -220,7 +220,7 @@ def _add(
 
 @triton.jit
 def _add_large(
-    disparity, kind, span, coarser_span, light, ratio, far, focus, sums,
+    disparity, kind, span, coarser_span, light, steep, share, far, focus, sums,
     slices, height, width, squares_x, squares_y, around, top,
     OWN: tl.constexpr, ABOVE: tl.constexpr, POCKETS: tl.constexpr, TILE_PX: tl.constexpr,
 ):  # fmt: skip
@@ -265,16 +265,17 @@ def _add_large(
                             rim = tl.minimum(tl.maximum(radius + 0.5 - tl.sqrt(dy * dy + dx * dx), 0.0), 1.0)
                             weight = rim / (PI * (radius * radius + 1 / 12))
                             if seen == PARTIAL:
-                                a = ratio + own * 5 * size + j
+                                e = steep + own * 6 * size + j
                                 ux, uy = 2 * dx / blur, 2 * dy / blur
-                                weight *= (
-                                    1
-                                    + tl.load(a) * ux
-                                    + tl.load(a + size) * uy
-                                    + tl.load(a + 2 * size) * ux * uy
-                                    + tl.load(a + 3 * size) * (ux * ux - uy * uy)
-                                    + tl.load(a + 4 * size) * (ux * ux + uy * uy - 0.5)
+                                value = (
+                                    tl.load(e)
+                                    + tl.load(e + size) * ux
+                                    + tl.load(e + 2 * size) * uy
+                                    + tl.load(e + 3 * size) * ux * uy
+                                    + tl.load(e + 4 * size) * (ux * ux - uy * uy)
+                                    + tl.load(e + 5 * size) * (ux * ux + uy * uy - 0.5)
                                 )
+                                weight *= tl.minimum(tl.maximum(value, 0.0), 1.0) / tl.load(share + own * size + j)
                             color = light + own * 4 * size + j
                             red += weight * tl.load(color)
                             green += weight * tl.load(color + size)

@@ -24,8 +24,9 @@ def merge(samples: SampleTensors, span: torch.Tensor) -> tuple[SampleTensors, to
     coarser = SampleTensors.empty(scenes, 4, h, w, span.device)
     coarser_span, seen_span = span.new_empty(scenes, 4, 2, h, w), torch.empty_like(span)
     _merge[(blocks(h * w, _BLOCK), 2, scenes)](
-        samples.light, samples.disparity_px, samples.ratio, samples.kind, samples.share, span,
-        coarser.light, coarser.disparity_px, coarser.ratio, coarser.kind, coarser.share, coarser_span, seen_span,
+        samples.light, samples.disparity_px, samples.ratio, samples.steep, samples.kind, samples.share, span,
+        coarser.light, coarser.disparity_px, coarser.ratio, coarser.steep, coarser.kind, coarser.share,
+        coarser_span, seen_span,
         height, width, h, w, POCKETS=layers // 2, BLOCK=_BLOCK, **OPTIONS,
     )  # fmt: skip
     return coarser, coarser_span, seen_span
@@ -33,7 +34,8 @@ def merge(samples: SampleTensors, span: torch.Tensor) -> tuple[SampleTensors, to
 
 @triton.jit
 def _merge(
-    light, disparity, ratio, kind, share, span, to_light, to_disparity, to_ratio, to_kind, to_share, to_span, seen_span,
+    light, disparity, ratio, steep, kind, share, span,
+    to_light, to_disparity, to_ratio, to_steep, to_kind, to_share, to_span, seen_span,
     height, width, h, w, POCKETS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     layer = tl.program_id(2).to(tl.int64) * 2 + tl.program_id(1)
@@ -45,6 +47,7 @@ def _merge(
     light += first * 4 * size
     disparity += first * size
     ratio += first * 5 * size
+    steep += first * 6 * size
     kind += first * size
     share += first * size
     span += first * 2 * size
@@ -68,6 +71,7 @@ def _merge(
         weights, total_q = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
         red, green, blue, a0 = weights, weights, weights, weights
         a1, a2, a3, a4, a5 = weights, weights, weights, weights, weights
+        e0, e1, e2, e3, e4, e5 = weights, weights, weights, weights, weights, weights
         low, high = tl.full((BLOCK,), float("inf"), tl.float32), tl.full((BLOCK,), float("-inf"), tl.float32)
         some, some_partial = i < 0, i < 0
         for m in range(4 * POCKETS):
@@ -88,8 +92,16 @@ def _merge(
             a3 += covered * tl.load(place + 2 * size, mask=is_partial, other=0.0)
             a4 += covered * tl.load(place + 3 * size, mask=is_partial, other=0.0)
             a5 += covered * tl.load(place + 4 * size, mask=is_partial, other=0.0)
-            weights += covered / seen
-            total_q += covered / seen * q
+            covered /= seen
+            weights += covered
+            total_q += covered * q
+            place = steep + j + m // 4 * 5 * size  # of six planes; the whole lens' polynomial is one
+            e0 += covered * tl.load(place, mask=is_partial, other=1.0)
+            e1 += covered * tl.load(place + size, mask=is_partial, other=0.0)
+            e2 += covered * tl.load(place + 2 * size, mask=is_partial, other=0.0)
+            e3 += covered * tl.load(place + 3 * size, mask=is_partial, other=0.0)
+            e4 += covered * tl.load(place + 4 * size, mask=is_partial, other=0.0)
+            e5 += covered * tl.load(place + 5 * size, mask=is_partial, other=0.0)
             place = span + j + m // 4 * size  # of two planes
             low = tl.minimum(low, tl.load(place, mask=member, other=float("inf")))
             high = tl.maximum(high, tl.load(place + size, mask=member, other=float("-inf")))
@@ -110,6 +122,13 @@ def _merge(
         tl.store(place + 2 * h * w, a3 * seen_norm, mask=inside)
         tl.store(place + 3 * h * w, a4 * seen_norm, mask=inside)
         tl.store(place + 4 * h * w, a5 * seen_norm, mask=inside)
+        place = to_steep + to * 6 * h * w + i
+        tl.store(place, e0 * norm, mask=inside)
+        tl.store(place + h * w, e1 * norm, mask=inside)
+        tl.store(place + 2 * h * w, e2 * norm, mask=inside)
+        tl.store(place + 3 * h * w, e3 * norm, mask=inside)
+        tl.store(place + 4 * h * w, e4 * norm, mask=inside)
+        tl.store(place + 5 * h * w, e5 * norm, mask=inside)
         merged = tl.where(some, tl.where(some_partial, PARTIAL, WHOLE), NONE)
         tl.store(to_disparity + to * h * w + i, total_q / 2 * norm, mask=inside)
         tl.store(to_kind + to * h * w + i, merged.to(tl.int8), mask=inside)

@@ -27,6 +27,7 @@ _COARSER = tables.COARSE_LEVELS_PER_PX / tables.LEVELS_PER_PX
 COARSER = tl.constexpr(_COARSER)
 FIRST_COARSE = tl.constexpr((tables.COARSE_FROM_PX * tables.LEVELS_PER_PX + 0.5) * (1 - _COARSER))
 WIDE = tl.constexpr(float(MERGE_PX * tables.LEVELS_PER_PX))
+STEEP_FROM = tl.constexpr(float(visibility.STEEP_FROM_PX * tables.LEVELS_PER_PX))
 ENOUGH = tl.constexpr(compiled.ENOUGH)
 PARTIAL = tl.constexpr(visibility.PARTIAL)
 _SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
@@ -63,8 +64,8 @@ def blur_at_once(
     blurred = focus_disparity_px.new_empty(scenes, slices, 3, height, width)
     tiles_x = blocks(width, tiling.columns)
     _blur[(tiles_x * blocks(height, tiling.rows), blocks(slices, tiling.slices), scenes)](
-        samples.light, samples.disparity_px, samples.ratio, samples.kind, lowest, highest, partial,
-        table, radii, focus_disparity_px.contiguous(), blurred,
+        samples.light, samples.disparity_px, samples.ratio, samples.steep, samples.share, samples.kind,
+        lowest, highest, partial, table, radii, focus_disparity_px.contiguous(), blurred,
         slices, height, width, tiles_x, lowest.shape[-2], lowest.shape[-1], len(radii) - 1, table.shape[1],
         SLICES=tiling.slices, ROWS=tiling.rows, COLUMNS=tiling.columns, **{**OPTIONS, "num_warps": tiling.warps},
     )  # fmt: skip
@@ -113,7 +114,7 @@ def shares(covered, behind):
 
 @triton.jit
 def _blur(
-    light, disparity, ratio, kind, lowest, highest, partial, table, radii, focus, blurred,
+    light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, focus, blurred,
     slices, height, width, tiles_x, squares_y, squares_x, top, side,
     SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
@@ -125,29 +126,29 @@ def _blur(
     s = tl.program_id(1) * SLICES + tl.arange(0, SLICES)
     f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1)) * LEVELS_PER_PX
     red, green, blue, covered = _gather_layer(
-        light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2, f, first_y, first_x, y, x,
-        height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
+        light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2, f,
+        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
     b_red, b_green, b_blue, behind = _gather_layer(
-        light, disparity, ratio, kind, lowest, highest, partial, table, radii, scene * 2 + 1, f, first_y, first_x, y, x,
-        height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
+        light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2 + 1, f,
+        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
-    share, norm = shares(covered, behind)
+    filled, norm = shares(covered, behind)
     size = height * width
     inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
     # Clamped so that the compiler takes single pixels a thread, as it does where samples are read: were it to store
     # four at once, it would pass all that is read through shared memory to get there.
     pixel = tl.minimum(y, height - 1) * width + tl.minimum(x, width - 1)
     place = blurred + (scene * slices + s)[:, None] * 3 * size + pixel[None, :]
-    tl.store(place, (red + share * b_red) * norm, mask=inside)
-    tl.store(place + size, (green + share * b_green) * norm, mask=inside)
-    tl.store(place + 2 * size, (blue + share * b_blue) * norm, mask=inside)
+    tl.store(place, (red + filled * b_red) * norm, mask=inside)
+    tl.store(place + size, (green + filled * b_green) * norm, mask=inside)
+    tl.store(place + 2 * size, (blue + filled * b_blue) * norm, mask=inside)
 
 
 @triton.jit
 def _gather_layer(
-    light, disparity, ratio, kind, lowest, highest, partial, table, radii, layer, f, first_y, first_x, y, x,
-    height, width, squares_y, squares_x, top, side,
+    light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, layer, f,
+    first_y, first_x, y, x, height, width, squares_y, squares_x, top, side,
     SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage. ``f`` is in levels, as all blur here."""
@@ -167,7 +168,7 @@ def _gather_layer(
     some_partial = tl.max(tl.where(near, tl.load(partial + square, mask=near, other=0).to(tl.int32), 0), 0) == PARTIAL
 
     return gather(
-        light, disparity, ratio, kind, disparity, disparity, table, layer, f, y, x, reach, some_partial,
+        light, disparity, ratio, steep, share, kind, disparity, disparity, table, layer, f, y, x, reach, some_partial,
         height, width, top, side, False, False, SLICES, ROWS * COLUMNS,
     )  # fmt: skip
 
@@ -203,7 +204,7 @@ def is_taken(span, coarser_span, j, size, f, OWN: tl.constexpr, ABOVE: tl.conste
 
 @triton.jit
 def gather(
-    light, disparity, ratio, kind, span, coarser_span, table, layer, f, y, x, reach, some_partial,
+    light, disparity, ratio, steep, share, kind, span, coarser_span, table, layer, f, y, x, reach, some_partial,
     height, width, top, side, OWN: tl.constexpr, ABOVE: tl.constexpr, SLICES: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
     """Sums (SLICES, PIXELS) of what the samples of ``layer`` within ``reach`` spread: red, green, blue, coverage."""
@@ -211,6 +212,8 @@ def gather(
     light += layer * 4 * size
     disparity += layer * size
     ratio += layer * 5 * size
+    steep += layer * 6 * size
+    share += layer * size
     kind += layer * size
     span += layer * 2 * size
     coarser_span += layer * 2 * size
@@ -225,9 +228,13 @@ def gather(
             tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _clamped_level(c, top)
             weight = tl.load(tap)
             if some_partial:
-                is_partial = tl.load(kind + j) == PARTIAL
-                if tl.max(is_partial.to(tl.int32), 0) > 0:
-                    weight = _add_partial(weight, tap, plane, ratio + j, size, is_partial, c, dy, dx)
+                is_partial = (tl.load(kind + j) == PARTIAL)[None, :]
+                steep_here = is_partial & (tl.abs(c) >= STEEP_FROM)
+                basic = is_partial & ~steep_here
+                if tl.max(tl.max(basic.to(tl.int32), 1), 0) > 0:
+                    weight = _add_partial(weight, tap, plane, ratio + j, size, basic, c, dy, dx)
+                if tl.max(tl.max(steep_here.to(tl.int32), 1), 0) > 0:
+                    weight *= _cut(steep + j, share + j, size, steep_here, c, dy, dx)
             if OWN or ABOVE:
                 taken = is_taken(span, coarser_span, j, size, f[:, None], OWN, ABOVE) & (level_of(c) < top + 1)
                 weight = tl.where(taken, weight, 0.0)
@@ -239,9 +246,9 @@ def gather(
 
 
 @triton.jit
-def _add_partial(weight, tap, plane, ratio, size, is_partial, c, dy, dx):
+def _add_partial(weight, tap, plane, ratio, size, mask, c, dy, dx):
     """The kernel of samples that a part of the lens sees; the odd basis functions change sign with c, dy or dx."""
-    mask = is_partial[None, :] & (c == c)
+    is_partial = tl.max(mask.to(tl.int32), 0) > 0  # in one of the slices
     sign = tl.where(c > 0, 1.0, -1.0)
     sign_y = tl.where(dy < 0, -1.0, 1.0)
     sign_x = tl.where(dx < 0, -1.0, 1.0)
@@ -256,3 +263,24 @@ def _add_partial(weight, tap, plane, ratio, size, is_partial, c, dy, dx):
     even += a4[None, :] * tl.load(tap + 4 * plane, mask=mask, other=0.0)
     even += a5[None, :] * tl.load(tap + 5 * plane, mask=mask, other=0.0)
     return weight + sign * odd + even
+
+
+@triton.jit
+def _cut(steep, share, size, mask, c, dy, dx):
+    """What the lens sees of samples where it spreads them over (dy, dx), over the share of it that sees them; of others
+    one.
+    """
+    found = tl.max(mask.to(tl.int32), 0) > 0
+    e0 = tl.load(steep, mask=found, other=0.0)
+    e1 = tl.load(steep + size, mask=found, other=0.0)
+    e2 = tl.load(steep + 2 * size, mask=found, other=0.0)
+    e3 = tl.load(steep + 3 * size, mask=found, other=0.0)
+    e4 = tl.load(steep + 4 * size, mask=found, other=0.0)
+    e5 = tl.load(steep + 5 * size, mask=found, other=0.0)
+    # By powers of a pixel's size on the lens, the same for all slices.
+    constant, linear = e0 - 0.5 * e5, dx * e1 + dy * e2
+    square = dx * dy * e3 + (dx * dx - dy * dy) * e4 + (dx * dx + dy * dy) * e5
+    scale = 1 / tl.where(mask, c, 1.0) * (2 * LEVELS_PER_PX)
+    value = constant[None, :] + scale * (linear[None, :] + scale * square[None, :])
+    cut = tl.minimum(tl.maximum(value, 0.0), 1.0) / tl.load(share, mask=found, other=1.0)[None, :]
+    return tl.where(mask, cut, 1.0)

@@ -20,7 +20,10 @@ def merge(samples: SampleTensors, span: torch.Tensor) -> tuple[SampleTensors, to
     split = _widest_gap(torch.where(there, q.detach(), torch.inf))  # (B, 2, h, w)
     farther = q.detach() < split[:, :, None]
     light = _four(samples.light) / torch.where(there, share, 1.0)[:, :, :, None]
-    ratio = torch.where((kind == PARTIAL)[:, :, :, None], _four(samples.ratio), 0.0)
+    partial = (kind == PARTIAL)[:, :, :, None]
+    ratio = torch.where(partial, _four(samples.ratio), 0.0)
+    whole = torch.eye(samples.steep.shape[2], 1, device=span.device)[:, :, None]
+    steep = torch.where(partial, _four(samples.steep), whole)
     parts = []
     for member in (there & farther, there & ~farther):
         covered = torch.where(member, light[:, :, :, 3], 0.0)
@@ -33,6 +36,7 @@ def merge(samples: SampleTensors, span: torch.Tensor) -> tuple[SampleTensors, to
                 torch.where(member[:, :, :, None], light, 0.0).sum(2) / 4 * mean_share[:, :, None],
                 (covered * torch.where(there, q, 0.0)).sum(2) / (2 * total),
                 seen,
+                (covered[:, :, :, None] * steep).sum(2) / total[:, :, None],
                 torch.where(is_partial, PARTIAL, torch.where(member.any(2), WHOLE, NONE)).to(torch.int8),
                 mean_share,
                 torch.stack(

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
+from focalsim.render.kernels import BASIS_SIZE
 from focalsim.render.scatter import ENOUGH, FAR, NEAR
 from focalsim.render.tensors.kernels import Kernels, level_of, place_in_taps, slopes, taps
 from focalsim.render.tensors.levels import Level, is_taken
+from focalsim.render.tensors.samples import SampleTensors
 from focalsim.render.visibility import PARTIAL
 
 _AT_ONCE = 1 << 20  # weights of samples larger than any kernel
@@ -45,16 +47,23 @@ def _sum_layer(level: Level, scene: int, layer: int, focus: torch.Tensor, kernel
     pockets = samples.kind.shape[1] // 2
     sums = samples.light.new_zeros(len(focus), *samples.light.shape[2:])
     for p in range(layer * pockets, (layer + 1) * pockets):
-        light, q, ratio, kind = (
-            a[scene, p] for a in (samples.light, samples.disparity_px, samples.ratio, samples.kind)
-        )
+        light, q = samples.light[scene, p], samples.disparity_px[scene, p]
         spans = (None if a is None else a[scene, p] for a in (level.span, level.coarser_span))
         there = light[3] > 0
         taken = is_taken(focus, *spans)
         there = there.expand(len(focus), -1, -1) if taken is None else there & taken
         if there.any():
-            sums = sums + _spread(light, q, torch.where(kind == PARTIAL, ratio, 0.0), there, focus, kernels)
+            sums = sums + _spread(light, q, _sight(samples, scene, p), there, focus, kernels)
     return sums
+
+
+def _sight(samples: SampleTensors, scene: int, p: int) -> torch.Tensor:
+    """What the lens sees of samples (12, H, W): kernels.lens_basis over the first, steep coefficients, share."""
+    ratio, steep, share = (a[scene, p] for a in (samples.ratio, samples.steep, samples.share[:, :, None]))
+    whole = torch.eye(len(steep), 1, device=ratio.device)[:, :, None]
+    partial = samples.kind[scene, p] == PARTIAL
+    basic = torch.cat([torch.ones_like(share), torch.where(partial, ratio, 0.0)])
+    return torch.cat([basic, torch.where(partial, steep, whole), share])
 
 
 def join(coarser: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -76,7 +85,7 @@ def _halve(averages: torch.Tensor, dim: int, size: int) -> torch.Tensor:
 def _spread(
     light: torch.Tensor,
     q: torch.Tensor,
-    ratio: torch.Tensor,
+    sight: torch.Tensor,
     there: torch.Tensor,
     focus: torch.Tensor,
     kernels: Kernels,
@@ -92,10 +101,10 @@ def _spread(
     reach = int(kernels.radii[place[small] % levels].max()) if small.any() else 0
     far = int((blur_px.detach().abs()[large].max() / 2 + 1).floor()) if large.any() else 0
     edge = [max(reach, far)] * 4
-    light, q, ratio = (torch.nn.functional.pad(a[None], edge, mode="replicate")[0] for a in (light, q[None], ratio))
+    light, q, sight = (torch.nn.functional.pad(a[None], edge, mode="replicate")[0] for a in (light, q[None], sight))
     place = torch.nn.functional.pad(place[None].float(), edge, mode="replicate")[0].long()
     spread: Any = _Spread.apply
-    sums: torch.Tensor = spread(light, focus[:, None, None] - q[0], ratio, place, kernels, reach, far)
+    sums: torch.Tensor = spread(light, focus[:, None, None] - q[0], sight, place, kernels, reach, far)
     return sums
 
 
@@ -113,26 +122,31 @@ class _Spread(torch.autograd.Function):
         ctx: Any,
         light: torch.Tensor,
         blur_px: torch.Tensor,
-        ratio: torch.Tensor,
+        sight: torch.Tensor,
         place: torch.Tensor,
         kernels: Kernels,
         reach: int,
         far: int,
     ) -> torch.Tensor:
         ctx.kernels, ctx.reach, ctx.far = kernels, reach, far
-        ctx.save_for_backward(light, blur_px, ratio, place)
-        seen = _seen(ratio)
+        ctx.save_for_backward(light, blur_px, sight, place)
+        basic = sight[:BASIS_SIZE]
+        steep_there = _steep(blur_px, kernels)
         edge = max(reach, far)
         height, width = light.shape[1] - 2 * edge, light.shape[2] - 2 * edge
         sums = light.new_zeros(len(blur_px), 4, height, width)
         for dy, dx in _offsets(reach):
             rows, columns = slice(edge - dy, edge - dy + height), slice(edge - dx, edge - dx + width)
-            weight = (taps(kernels, dy, dx)[:, place[:, rows, columns]] * seen[:, None, rows, columns]).sum(0)
+            tap = taps(kernels, dy, dx)[:, place[:, rows, columns]]
+            weight = (tap * basic[:, None, rows, columns]).sum(0)
+            if steep_there is not None:
+                here = sight[:, rows, columns], blur_px[:, rows, columns]
+                weight = torch.where(steep_there[:, rows, columns], tap[0] * _seen(dy, dx, *here), weight)
             sums += weight[:, None] * light[:, rows, columns]
         if far:
             flat = light.new_zeros(len(blur_px) * height * width, 4)
             for s, y, x, down, right in _large_samples(place, 2 * len(kernels.radii) + 1, far):
-                weight = _disc(down, right, blur_px[s, y, x], ratio[:, y, x])
+                weight = _disc(down, right, blur_px[s, y, x], sight[:, y, x])
                 to_y, to_x = y + down - edge, x + right - edge
                 inside = (to_y >= 0) & (to_y < height) & (to_x >= 0) & (to_x < width)
                 arriving = weight[..., None] * light[:, y, x].movedim(0, -1)
@@ -142,24 +156,33 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        light, blur_px, ratio, place = ctx.saved_tensors
+        light, blur_px, sight, place = ctx.saved_tensors
         kernels, reach, far = ctx.kernels, ctx.reach, ctx.far
-        seen = _seen(ratio)
+        basic = sight[:BASIS_SIZE]
+        steep_there = _steep(blur_px, kernels)
         height, width = light.shape[1:]
         edge = max(reach, far)
         arriving = torch.nn.functional.pad(gradients[0], [2 * edge] * 4)
         to_light, to_blur = torch.zeros_like(light), torch.zeros_like(blur_px)
         for dy, dx in _offsets(reach):
             there = arriving[:, :, edge + dy : edge + dy + height, edge + dx : edge + dx + width]
-            weight = (taps(kernels, dy, dx)[:, place] * seen[:, None]).sum(0)
-            steepness = (slopes(kernels, dy, dx)[:, place] * seen[:, None]).sum(0)
+            tap, slope = taps(kernels, dy, dx)[:, place], slopes(kernels, dy, dx)[:, place]
+            weight, steepness = ((a * basic[:, None]).sum(0) for a in (tap, slope))
+            if steep_there is not None:
+                with torch.enable_grad():
+                    size = blur_px.detach().requires_grad_()
+                    seen = _seen(dy, dx, sight, size)
+                    (growth,) = torch.autograd.grad(seen.sum(), size)
+                seen = seen.detach()
+                weight = torch.where(steep_there, tap[0] * seen, weight)
+                steepness = torch.where(steep_there, slope[0] * seen + tap[0] * growth, steepness)
             to_light += (weight[:, None] * there).sum(0)
             to_blur += steepness * (there * light).sum(1)
         for s, y, x, down, right in _large_samples(place, 2 * len(kernels.radii) + 1, far):
             there = arriving[s, :, edge + y + down, edge + x + right]  # (n, taps, 4)
             with torch.enable_grad():
                 size = blur_px[s, y, x].requires_grad_()
-                weight = _disc(down, right, size, ratio[:, y, x])
+                weight = _disc(down, right, size, sight[:, y, x])
                 gain = (weight * (there * light[:, y, x].movedim(0, -1)).sum(-1)).sum()
             to_blur[s, y, x] += torch.autograd.grad(gain, size)[0]
             to_pixel = (weight.detach()[..., None] * there).sum(1)
@@ -167,9 +190,20 @@ class _Spread(torch.autograd.Function):
         return to_light, to_blur, None, None, None, None, None
 
 
-def _seen(ratio: torch.Tensor) -> torch.Tensor:
-    """Coefficients (6, H', W') over the first."""
-    return torch.cat([torch.ones_like(ratio[:1]), ratio])
+def _steep(blur_px: torch.Tensor, kernels: Kernels) -> torch.Tensor | None:
+    """Which samples (S, H', W') are seen by the steep polynomial; None = none."""
+    there = blur_px.abs() >= kernels.steep_from_px
+    return there if there.any() else None
+
+
+def _seen(dy: Any, dx: Any, sight: torch.Tensor, blur_px: torch.Tensor) -> torch.Tensor:
+    """What the lens sees of samples where it spreads them over (dy, dx), over the share of it that sees them."""
+    a0, a1, a2, a3, a4, a5, share = sight[BASIS_SIZE:]
+    # In focus, where the other polynomial counts, no number must be infinite.
+    blur_px = torch.where(blur_px == 0, 1.0, blur_px)
+    x, y = 2 * dx / blur_px, 2 * dy / blur_px
+    value: torch.Tensor = a0 + a1 * x + a2 * y + a3 * x * y + a4 * (x * x - y * y) + a5 * (x * x + y * y - 0.5)
+    return value.clamp(0, 1) / share
 
 
 def _offsets(reach: int) -> Iterator[tuple[int, int]]:
@@ -189,14 +223,12 @@ def _large_samples(place: torch.Tensor, mark: int, far: int) -> Iterator[tuple[t
         yield s, y, x, dy, dx
 
 
-def _disc(dy: torch.Tensor, dx: torch.Tensor, blur_px: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
-    """scatter._add_large: weights (n, taps) at offsets (taps,) of discs with a linear rim, of blur (n, 1) and ratios
-    (5, n, 1).
+def _disc(dy: torch.Tensor, dx: torch.Tensor, blur_px: torch.Tensor, sight: torch.Tensor) -> torch.Tensor:
+    """scatter._add_large: weights (n, taps) at offsets (taps,) of discs with a linear rim, of blur (n, 1) and sight
+    (12, n, 1).
     """
     radius = blur_px.abs() / 2
     norm = 1 / (pi * (radius * radius + 1 / 12))
     rim = (radius + 0.5 - (dx * dx + dy * dy).sqrt()).clamp(0, 1)
-    x, y = 2 * dx / blur_px, 2 * dy / blur_px
-    basis = torch.stack([x, y, x * y, x * x - y * y, x * x + y * y - 0.5])
-    weight: torch.Tensor = norm * rim * (1 + (ratio * basis).sum(0))
+    weight: torch.Tensor = norm * rim * _seen(dy, dx, sight, blur_px)
     return weight
