@@ -25,7 +25,7 @@ from focalsim.camera.effects import Aperture
 from focalsim.render.interpolation import SUPPORT_PX, keys6
 from focalsim.render.kernels import BASIS_SIZE, diameter_of, lens_basis, level_of
 from focalsim.render.scatter import ENOUGH
-from focalsim.render.visibility import NONE, PARTIAL, SeenSamples
+from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, SeenSamples, steeply_seen
 
 _RIM_POINTS = 4001  # of a rim of bent blades
 _BAND = 64  # rows of output in one piece of work, at most
@@ -149,11 +149,15 @@ def _spread_row(sums, row, reach, samples, y, focus_q, table, kernel):
             kernel[i] = weights[first + step * i]
         if kind >= PARTIAL:
             seen = visibility[kind - PARTIAL]
-            for i in range(size):
-                kernel[i] *= seen[0]
-            for k in range(1, BASIS_SIZE):
+            if abs(blur) < STEEP_FROM_PX:
                 for i in range(size):
-                    kernel[i] += seen[k] * weights[first + k * size + step * i]
+                    kernel[i] *= seen[0]
+                for k in range(1, BASIS_SIZE):
+                    for i in range(size):
+                        kernel[i] += seen[k] * weights[first + k * size + step * i]
+            else:
+                for i in range(size):
+                    kernel[i] *= steeply_seen(seen[BASIS_SIZE:], i % side - radius, i // side - radius, blur)
         alpha = coverage[y, x]
         red, green, blue = alpha * rgb[y, x, 0], alpha * rgb[y, x, 1], alpha * rgb[y, x, 2]
         for dy in range(side):

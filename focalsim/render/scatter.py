@@ -47,7 +47,7 @@ from focalsim.render.scatter_code import (
     spread_16,
     spread_32,
 )
-from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples
+from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples, steeply_seen
 from focalsim.simd import BYTES, LANES, address, aligned
 
 _BAND = 128  # rows of output in one piece of work, at most
@@ -171,12 +171,7 @@ def _add_large(ring, y, column, light, blur, seen, whole):
             weight = norm * min(max(radius + 0.5 - np.sqrt(dx * dx + dy * dy), 0.0), 1.0)
             if weight > 0:
                 if not whole:
-                    ux, uy = 2 * dx / blur, 2 * dy / blur
-                    value = (
-                        seen[0] + seen[1] * ux + seen[2] * uy
-                        + seen[3] * ux * uy + seen[4] * (ux * ux - uy * uy) + seen[5] * (ux * ux + uy * uy - 0.5)
-                    )  # fmt: skip
-                    weight *= min(max(value, 0.0), 1.0)
+                    weight *= steeply_seen(seen, dx, dy, blur)
                 for c in range(PLANES):
                     row[c, column + dx] += np.float32(weight) * light[c]
 

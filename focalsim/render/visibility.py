@@ -196,6 +196,14 @@ def _visibility(todo, q, reaches, f_q, f_cov, rays, basis, fit, about_half, inde
 
 
 @njit(cache=True, nogil=True)
+def steeply_seen(coefficients, dx, dy, blur):
+    """What the lens sees of a sample where it is spread by (dx, dy) pixels."""
+    c, x, y = coefficients, 2 * dx / blur, 2 * dy / blur
+    value = c[0] + c[1] * x + c[2] * y + c[3] * x * y + c[4] * (x * x - y * y) + c[5] * (x * x + y * y - 0.5)
+    return min(max(value, 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True)
 def _fitted(fit, values):
     """The coefficients that fit ``values`` (RAYS,) best."""
     a, b, c, d = zero(), zero(), zero(), zero()  # sums side by side, none of which waits for another

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from focalsim.render.kernels import (
     diameter_of,
     kernel_table,
 )
-from focalsim.render.visibility import STEEP_FROM_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,6 @@ class Disc:
 
     quadrant: torch.Tensor
     radii: torch.Tensor
-    steep_from_px = float(STEEP_FROM_PX)
 
     def tap(self, dy: int, dx: int) -> torch.Tensor:
         """One tap of every kernel (6, levels), of blur behind the focus."""
@@ -50,7 +47,6 @@ class Polygon:
     weights: torch.Tensor
     starts: torch.Tensor
     radii: torch.Tensor
-    steep_from_px = inf  # no blur
 
     def tap(self, dy: int, dx: int) -> torch.Tensor:
         """One tap of every kernel (6, levels), of blur behind the focus."""

@@ -15,7 +15,7 @@ from focalsim.render.scatter import ENOUGH, FAR, NEAR
 from focalsim.render.tensors.kernels import Kernels, level_of, place_in_taps, slopes, taps
 from focalsim.render.tensors.levels import Level, is_taken
 from focalsim.render.tensors.samples import SampleTensors
-from focalsim.render.visibility import PARTIAL
+from focalsim.render.visibility import PARTIAL, STEEP_FROM_PX
 
 _AT_ONCE = 1 << 20  # weights of samples larger than any kernel
 
@@ -131,7 +131,7 @@ class _Spread(torch.autograd.Function):
         ctx.kernels, ctx.reach, ctx.far = kernels, reach, far
         ctx.save_for_backward(light, blur_px, sight, place)
         basic = sight[:BASIS_SIZE]
-        steep_there = _steep(blur_px, kernels)
+        steep_there = _steep(blur_px)
         edge = max(reach, far)
         height, width = light.shape[1] - 2 * edge, light.shape[2] - 2 * edge
         sums = light.new_zeros(len(blur_px), 4, height, width)
@@ -159,7 +159,7 @@ class _Spread(torch.autograd.Function):
         light, blur_px, sight, place = ctx.saved_tensors
         kernels, reach, far = ctx.kernels, ctx.reach, ctx.far
         basic = sight[:BASIS_SIZE]
-        steep_there = _steep(blur_px, kernels)
+        steep_there = _steep(blur_px)
         height, width = light.shape[1:]
         edge = max(reach, far)
         arriving = torch.nn.functional.pad(gradients[0], [2 * edge] * 4)
@@ -190,9 +190,9 @@ class _Spread(torch.autograd.Function):
         return to_light, to_blur, None, None, None, None, None
 
 
-def _steep(blur_px: torch.Tensor, kernels: Kernels) -> torch.Tensor | None:
+def _steep(blur_px: torch.Tensor) -> torch.Tensor | None:
     """Which samples (S, H', W') are seen by the steep polynomial; None = none."""
-    there = blur_px.abs() >= kernels.steep_from_px
+    there = blur_px.abs() >= float(STEEP_FROM_PX)
     return there if there.any() else None
 
 
@@ -202,8 +202,9 @@ def _seen(dy: Any, dx: Any, sight: torch.Tensor, blur_px: torch.Tensor) -> torch
     # In focus, where the other polynomial counts, no number must be infinite.
     blur_px = torch.where(blur_px == 0, 1.0, blur_px)
     x, y = 2 * dx / blur_px, 2 * dy / blur_px
-    value: torch.Tensor = a0 + a1 * x + a2 * y + a3 * x * y + a4 * (x * x - y * y) + a5 * (x * x + y * y - 0.5)
-    return value.clamp(0, 1) / share
+    value = a0 + a1 * x + a2 * y + a3 * x * y + a4 * (x * x - y * y) + a5 * (x * x + y * y - 0.5)
+    seen: torch.Tensor = value.clamp(0, 1) / share
+    return seen
 
 
 def _offsets(reach: int) -> Iterator[tuple[int, int]]:
