@@ -39,6 +39,7 @@ docs: $(BIN)/.installed
 bench: $(BIN)/.installed
 	$(BIN)/python benchmarks/fidelity.py $(DATA)/truth
 	$(BIN)/python benchmarks/depth_errors.py $(DATA)/truth
+	$(BIN)/python benchmarks/cutouts.py
 	$(BIN)/python benchmarks/render.py $(DATA)/data/rgbd
 	$(BIN)/python benchmarks/large.py $(DATA)/data/rgbd/slambook_kinect
 	$(BIN)/python benchmarks/scale.py $(DATA)/data/rgbd

@@ -23,7 +23,7 @@ def test_the_readme_quotes_the_benchmarks(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["fidelity", "depth_errors", "render", "large", "learn", "train", "read", "manifest", "scenes"]
+    "name", ["fidelity", "depth_errors", "cutouts", "render", "large", "learn", "train", "read", "manifest", "scenes"]
 )
 def test_the_results_page_quotes_the_benchmarks(name):
     assert set(tables(RESULTS / f"{name}.md")) <= set(tables(ROOT / "docs" / "results.md"))
