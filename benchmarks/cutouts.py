@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from common import environment, markdown_table
 from fidelity import OURS, measure
-from schemes import SCHEMES
+from schemes import IN_LINEAR_LIGHT, SCHEMES
 from tqdm import tqdm
 
 from focalsim import render_stack
@@ -29,7 +29,6 @@ FINE = 4  # of them make one, along each axis
 LENS_POINTS = 200
 FOCAL_LENGTH_M, F_NUMBER, SENSOR_WIDTH_M = 0.05, 2.0, 0.036
 SIZE = FINE * (WIDTH + 2 * MARGIN), FINE * (HEIGHT + 2 * MARGIN)  # of a sheet
-NOT_IN_SRGB = [name for name in SCHEMES if "sRGB" not in name]
 
 
 def noise(rng, spacing):
@@ -136,7 +135,7 @@ def compare(seed):
     rgb, disparity, focus_disparity, truth = make(seed)
     gain, focus = camera_of(focus_disparity)
     depth = (gain / disparity).astype(np.float32)
-    stacks = {name: [SCHEMES[name](rgb, depth, gain, s) for s in focus] for name in NOT_IN_SRGB}
+    stacks = {name: [SCHEMES[name](rgb, depth, gain, s) for s in focus] for name in IN_LINEAR_LIGHT}
     lens = {"focal_length_m": FOCAL_LENGTH_M, "f_number": F_NUMBER, "sensor_width_m": SENSOR_WIDTH_M}
     stacks[OURS] = render_stack(rgb, depth, **lens, focus_distances_m=focus)
     return {

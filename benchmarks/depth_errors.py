@@ -18,16 +18,14 @@ import cv2
 import h5py
 import numpy as np
 from common import environment, markdown_table
-from fidelity import OURS, measure
-from schemes import SCHEMES
+from fidelity import OURS, camera_of, measure
+from schemes import IN_LINEAR_LIGHT, SCHEMES
 from tqdm import tqdm
 
 from focalsim import render_stack
 from focalsim.allocator import keep_freed_memory
-from focalsim.camera import sensor_distance_m
 
 EVERY = 3  # slices
-NOT_IN_SRGB = [name for name in SCHEMES if "sRGB" not in name]
 RAMPS_KEPT = "ramps kept"
 
 
@@ -76,12 +74,12 @@ def psnr_of(stack, truth):
 
 def compare(scene, change):
     """Mean PSNR of every scheme on ``scene`` with its depth changed."""
-    lens = {name: float(scene.attrs[name]) for name in ("focal_length_m", "f_number", "sensor_width_m")}
-    focus, rgb, depth = scene["focus_distances_m"][:], scene["aif"][:], change(scene["depth"][:])
+    lens, focus, gain = camera_of(scene)
+    rgb, depth = scene["aif"][:], change(scene["depth"][:])
     truth = scene["stack_fixed"][::EVERY].astype(np.float32)
-    v_ref = sensor_distance_m(lens["focal_length_m"], focus).min()
-    gain = lens["focal_length_m"] / lens["f_number"] * v_ref * depth.shape[1] / lens["sensor_width_m"]
-    row = {name: psnr_of([SCHEMES[name](rgb, depth, gain, s) for s in focus[::EVERY]], truth) for name in NOT_IN_SRGB}
+    row = {
+        name: psnr_of([SCHEMES[name](rgb, depth, gain, s) for s in focus[::EVERY]], truth) for name in IN_LINEAR_LIGHT
+    }
     row[OURS] = psnr_of(render_stack(rgb, depth, **lens, focus_distances_m=focus)[::EVERY], truth)
     with patch("focalsim.render.stack.with_steps", lambda depth_m, _: depth_m):
         row[RAMPS_KEPT] = psnr_of(render_stack(rgb, depth, **lens, focus_distances_m=focus)[::EVERY], truth)
@@ -102,10 +100,10 @@ def main():
         for path in paths:
             with h5py.File(path) as scene:
                 result.setdefault(name, {})[path.stem] = compare(scene, change)
-    names = [*NOT_IN_SRGB, OURS, RAMPS_KEPT]
+    names = [*IN_LINEAR_LIGHT, OURS, RAMPS_KEPT]
     rows = []
     for error, scenes in result.items():
-        best = sum(max(row[name] for name in NOT_IN_SRGB) < row[OURS] for row in scenes.values())
+        best = sum(max(row[name] for name in IN_LINEAR_LIGHT) < row[OURS] for row in scenes.values())
         rows.append(
             [error, *(np.mean([row[name] for row in scenes.values()]) for name in names), f"{best} of {len(scenes)}"]
         )

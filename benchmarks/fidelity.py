@@ -37,15 +37,21 @@ def measure(image, truth):
     return psnr, float(structural_similarity_index_measure(*planes, data_range=1.0))
 
 
-def stacks_of(scene):
-    """Everything that is compared: name -> (stack, truth)."""
+def camera_of(scene):
+    """The lens as render_stack asks for it, the focus distances, and the gain g (px m) of blur g |1/s - 1/d|."""
     lens = {name: float(scene.attrs[name]) for name in ("focal_length_m", "f_number", "sensor_width_m")}
     focus = scene["focus_distances_m"][:]
+    v_ref = sensor_distance_m(lens["focal_length_m"], focus).min()
+    gain = lens["focal_length_m"] / lens["f_number"] * v_ref * scene["depth"].shape[1] / lens["sensor_width_m"]
+    return lens, focus, gain
+
+
+def stacks_of(scene):
+    """Everything that is compared: name -> (stack, truth)."""
+    lens, focus, gain = camera_of(scene)
     rgb, depth = scene["aif"][:], scene["depth"][:]
     height, width = depth.shape
     fixed = scene["stack_fixed"][:].astype(np.float32)
-    v_ref = sensor_distance_m(lens["focal_length_m"], focus).min()
-    gain = lens["focal_length_m"] / lens["f_number"] * v_ref * width / lens["sensor_width_m"]
     for name, scheme in SCHEMES.items():
         yield name, np.stack([scheme(rgb, depth, gain, s) for s in focus]), fixed
     yield OURS, render_stack(rgb, depth, **lens, focus_distances_m=focus), fixed

@@ -111,3 +111,4 @@ SCHEMES = {
     "normalised layers": normalised_layers,
     "power-exponential sRGB": power_exponential_srgb,
 }
+IN_LINEAR_LIGHT = [name for name, scheme in SCHEMES.items() if scheme is not power_exponential_srgb]

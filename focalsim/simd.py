@@ -113,6 +113,11 @@ def splat(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(one, undefined, ir.Constant(_places, [0] * LANES))
 
 
+def not_negative(builder: Any, value: Any) -> Any:
+    """Sixteen values, 0 in place of negative ones."""
+    return builder.select(builder.fcmp_ordered(">", value, ZEROS), value, ZEROS)
+
+
 def fused(builder: Any, total: Any, a: Any, b: Any) -> Any:
     kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, total])

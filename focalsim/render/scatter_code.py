@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from focalsim.simd import BYTES, INTEGER, LANES, ONES, VECTOR, ZEROS, fused, pointer, splat
+from focalsim.simd import BYTES, INTEGER, LANES, ONES, VECTOR, ZEROS, fused, not_negative, pointer, splat
 
 GROUP = 8  # neighbouring samples that share a window
 
@@ -120,7 +120,7 @@ def _emit_gather(rows: int) -> Any:
     return emit
 
 
-def _emit_add(width: int, rows_of: Any) -> Any:
+def _code_to_add(width: int, rows_of: Any) -> Any:
     """Code that adds two rows of kernels of some neighbours to two windows, ``width`` vectors in each of four planes.
 
     ``rows_of`` (builder, kernel, coefficients, extra) gives the row below and the row above of a sample's kernel.
@@ -191,7 +191,7 @@ def _emit_spread(width: int) -> Any:
                       basis kernel, the others following ``basis`` bytes apart, and its six coefficients
         move          bytes from a basis kernel to the row to take
         """
-        return types.void(*[types.int64] * 8), _emit_add(width, rows_of)
+        return types.void(*[types.int64] * 8), _code_to_add(width, rows_of)
 
     return emit
 
@@ -212,7 +212,7 @@ def _emit_lay(width: int) -> Any:
             row = []
             for n in range(width):
                 value = fused(builder, constant, columns[n], fused(builder, slope, columns[n], splat(builder, xx)))
-                value = builder.select(builder.fcmp_ordered(">", value, ZEROS), value, ZEROS)
+                value = not_negative(builder, value)
                 value = builder.select(builder.fcmp_ordered("<", value, ONES), value, ONES)
                 weights = builder.load(pointer(builder, kernel, BYTES * n, VECTOR), align=4)
                 row.append(builder.fmul(weights, value))
@@ -228,7 +228,7 @@ def _emit_lay(width: int) -> Any:
                  x y, x x and y y count, and x at the window's first pixel
         dy       y of the row below, a float
         """
-        return types.void(*[types.int64] * 7, types.float32), _emit_add(width, rows_of)
+        return types.void(*[types.int64] * 7, types.float32), _code_to_add(width, rows_of)
 
     return emit
 

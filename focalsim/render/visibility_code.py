@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from focalsim.simd import INTEGER, LANES, ONES, VECTOR, ZEROS, fused, pointer, splat
+from focalsim.simd import INTEGER, LANES, ONES, VECTOR, ZEROS, fused, not_negative, pointer, splat
 
 _ORDER = ir.Constant(VECTOR, [float(n) for n in range(LANES)])
 SURE = 0.02  # a ray that sees less sees nothing, and one that lacks less sees all
@@ -65,7 +65,7 @@ def _emit_hide(_typing: Any, seen: Any, ray_x: Any, ray_y: Any, gap: Any, dx: An
 
         def tent(ray: Any, away: Any) -> Any:
             value = builder.fsub(ONES, builder.call(magnitude, [fused(builder, splat(builder, away), ray, less)]))
-            return builder.select(builder.fcmp_ordered(">", value, ZEROS), value, ZEROS)
+            return not_negative(builder, value)
 
         share = builder.fmul(tent(ray_x, dx), splat(builder, builder.fneg(coverage)))
         return fused(builder, seen, share, tent(ray_y, dy))
@@ -77,7 +77,7 @@ def _emit_clip(_typing: Any, seen: Any) -> Any:
     """Negative numbers made 0."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", args[0], ZEROS), args[0], ZEROS)
+        return not_negative(builder, args[0])
 
     return seen(seen), codegen
 

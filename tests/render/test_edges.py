@@ -93,7 +93,7 @@ def test_a_smoothed_map_gives_the_picture_of_its_steps(monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_tensors_take_the_same_depth(device):
+def test_tensors_take_the_same_disparity(device):
     """Smoothed and other maps in one batch, with ties, ramps at the border and all directions."""
     torch = pytest.importorskip("torch")
     from focalsim.render.tensors import edges
@@ -103,19 +103,17 @@ def test_tensors_take_the_same_depth(device):
     maps = [STEPS, blocks, *(cv2.GaussianBlur(q, (0, 0), s) for q in (STEPS, blocks) for s in (0.7, 1.0, 2.0))]
     depth = np.stack([depth_of(q) for q in maps])
     want = np.stack([with_steps(d, GAIN_PX_M) for d in depth])
-    tensor = torch.from_numpy(depth).to(device)
-    got = edges.with_steps(tensor, torch.div(torch.tensor(GAIN_PX_M, device=device), tensor))
-    np.testing.assert_array_equal(got.cpu().numpy(), want)
+    got = edges.with_steps(torch.from_numpy(GAIN_PX_M / depth).to(device))
+    np.testing.assert_array_equal(got.cpu().numpy(), GAIN_PX_M / want)
     assert [np.array_equal(a, b) for a, b in zip(want, depth, strict=True)] == [True] * 2 + [False] * 6
 
 
-def test_the_gradient_of_a_changed_pixel_goes_to_the_one_whose_depth_it_takes():
+def test_the_gradient_of_a_changed_pixel_goes_to_the_one_whose_disparity_it_takes():
     torch = pytest.importorskip("torch")
     from focalsim.render.tensors import edges
 
-    row = depth_of(np.array([4, 4, 4, 8, 14, 14, 14]))
-    depth = torch.from_numpy(np.tile(row, (1, 7, 1))).requires_grad_()
-    stepped = edges.with_steps(depth, GAIN_PX_M / depth)
-    assert stepped[0, 3, 3] == row[0]
+    disparity = torch.tensor([4.0, 4, 4, 8, 14, 14, 14]).repeat(1, 7, 1).requires_grad_()
+    stepped = edges.with_steps(disparity)
+    assert stepped[0, 3, 3] == 4
     stepped[0, 3].sum().backward()
-    assert depth.grad[0, 3].tolist() == [1, 1, 2, 0, 1, 1, 1]
+    assert disparity.grad[0, 3].tolist() == [1, 1, 2, 0, 1, 1, 1]

@@ -66,7 +66,7 @@ def _render(
     gain = optics.gain_px_m(size[0]) * source_scale(window[2:], size)
     steps = import_module(f"focalsim.render.tensors.{'cuda' if has_triton(device) else 'plain'}")
 
-    disparity = _disparity_px(gain, with_steps(frames.depth_m, _disparity_px(gain, frames.depth_m)))
+    disparity = with_steps(_disparity_px(gain, frames.depth_m))
     with torch.no_grad():
         hidden = None if frames.hidden_depth_m is None else _disparity_px(gain, frames.hidden_depth_m)
         given = frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden

@@ -17,10 +17,10 @@ from focalsim.render.edges import (
 from focalsim.render.layers import EDGE_PX
 
 
-def with_steps(depth_m: torch.Tensor, disparity_px: torch.Tensor) -> torch.Tensor:
-    """Depth (B, H, W) with the ramps of smoothed maps made steps, with the same values as by the compiled code.
+def with_steps(disparity_px: torch.Tensor) -> torch.Tensor:
+    """Disparity (B, H, W) with the ramps of smoothed maps made steps, with the same values as by the compiled code.
 
-    The gradient of a pixel that is changed goes to the one whose depth it takes.
+    The gradient of a pixel that is changed goes to the one whose disparity it takes.
     """
     q = disparity_px.detach()
     height, width = q.shape[1:]
@@ -61,4 +61,4 @@ def with_steps(depth_m: torch.Tensor, disparity_px: torch.Tensor) -> torch.Tenso
     smoothed = torch.zeros_like(clear).index_add_(0, scene, short.long()) > SMOOTHED_SHARE * clear.double()
     along = torch.where(own - low > high - own, up, -down)
     along = torch.where(ramp & smoothed[scene], along, 0)
-    return depth_m.index_put((scene, y, x), depth_m[scene, y + along * dy, x + along * dx])
+    return disparity_px.index_put((scene, y, x), disparity_px[scene, y + along * dy, x + along * dx])

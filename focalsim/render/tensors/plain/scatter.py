@@ -58,7 +58,7 @@ def _sum_layer(level: Level, scene: int, layer: int, focus: torch.Tensor, kernel
 
 
 def _sight(samples: SampleTensors, scene: int, p: int) -> torch.Tensor:
-    """What the lens sees of samples (12, H, W): kernels.lens_basis over the first, steep coefficients, share."""
+    """What the lens sees of samples (13, H, W): kernels.lens_basis over the first, steep coefficients, share."""
     ratio, steep, share = (a[scene, p] for a in (samples.ratio, samples.steep, samples.share[:, :, None]))
     whole = torch.eye(len(steep), 1, device=ratio.device)[:, :, None]
     partial = samples.kind[scene, p] == PARTIAL
@@ -226,7 +226,7 @@ def _large_samples(place: torch.Tensor, mark: int, far: int) -> Iterator[tuple[t
 
 def _disc(dy: torch.Tensor, dx: torch.Tensor, blur_px: torch.Tensor, sight: torch.Tensor) -> torch.Tensor:
     """scatter._add_large: weights (n, taps) at offsets (taps,) of discs with a linear rim, of blur (n, 1) and sight
-    (12, n, 1).
+    (13, n, 1).
     """
     radius = blur_px.abs() / 2
     norm = 1 / (pi * (radius * radius + 1 / 12))
