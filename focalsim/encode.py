@@ -7,16 +7,25 @@ from numba import njit
 from numpy.typing import NDArray
 
 
+_SOME = 1024  # values that are clipped and placed in vector code before they are looked up one by one
+
+
 @njit(cache=True, nogil=True)
 def encode8(linear: NDArray[np.float32], table: NDArray[np.uint8], next_edge: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Codes (n,) of light (n,): a code from the evenly spaced ``table``, or the one after it from its edge on."""
     codes = np.empty(linear.size, np.uint8)
     steps = np.float32(table.size - 1)
-    for i in range(linear.size):
-        light = linear[i] if linear[i] > 0 else np.float32(0.0)  # NaN becomes 0 too: it must not index the table
-        light = min(light, np.float32(1.0))
-        code = table[np.int32(light * steps)]
-        codes[i] = code + (light >= next_edge[code])
+    clipped, places = np.empty(_SOME, np.float32), np.empty(_SOME, np.int32)
+    for start in range(0, linear.size, _SOME):
+        some, found = linear[start : start + _SOME], codes[start : start + _SOME]
+        for i in range(some.size):
+            light = some[i]
+            light = light if light > np.float32(0.0) else np.float32(0.0)  # NaN too: it must not index the table
+            clipped[i] = light if light < np.float32(1.0) else np.float32(1.0)
+            places[i] = np.int32(clipped[i] * steps)
+        for i in range(some.size):
+            code = table[np.uint32(places[i])]
+            found[i] = code + (clipped[i] >= next_edge[code])
     return codes
 
 

@@ -30,6 +30,7 @@ _lanes = _Lanes()
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _places = ir.VectorType(ir.IntType(32), LANES)
 INTEGER = ir.IntType(64)
+_BYTE = ir.IntType(8)
 ZEROS, ONES = (ir.Constant(VECTOR, [value] * LANES) for value in (0.0, 1.0))
 
 
@@ -89,6 +90,21 @@ def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, _lanes), codegen
+
+
+def _emit_prefetch(_typing: Any, place: Any) -> Any:
+    """Have the line of memory with address ``place``, which need not be valid, brought into the cache."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        where = builder.inttoptr(args[0], _BYTE.as_pointer())
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        # To be read, into the second level, data.
+        builder.call(function, [where, ir.Constant(flag, 0), ir.Constant(flag, 2), ir.Constant(flag, 1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any) -> Any:
@@ -156,6 +172,7 @@ zero: Any = intrinsic(_emit_zero)
 fill: Any = intrinsic(_emit_fill)
 load: Any = intrinsic(_emit_load)
 store: Any = intrinsic(_emit_store)
+prefetch: Any = intrinsic(_emit_prefetch)
 store_pixels: Any = intrinsic(_emit_store_pixels)
 fma: Any = intrinsic(_emit_fma)
 fma_each: Any = intrinsic(_emit_fma_each)

@@ -77,11 +77,16 @@ class Samples:
         index: NDArray[np.int32],
         visibility: NDArray[np.float32],
         reach_px: int,
+        only_level: bool,
     ) -> Samples:
-        """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 12)."""
+        """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 12).
+
+        Where it is the ``only_level``, its ``span`` is not asked for and stays empty.
+        """
         samples = cls.empty(1, coverage.shape[0], coverage.shape[1], visibility, reach_px)
-        left = samples.left_px
-        _take(color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.span, left)
+        _take(color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.left_px)
+        if not only_level:
+            samples.span[...] = disparity[..., None]
         samples._replicate()
         return samples
 
@@ -111,16 +116,24 @@ def _whole_blocks(columns: int) -> int:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _take(color, coverage, disparity, index, light, q, kinds, span, left):
+def _take(color, coverage, disparity, index, light, q, kinds, left):
     height, width = coverage.shape
+    right = left + width
     for y in prange(height):
-        for x in range(width):
-            for c in range(3):
-                light[0, y, c, left + x] = color[y, x, c] * coverage[y, x]
-            light[0, y, 3, left + x] = coverage[y, x]
-            q[0, y, left + x] = disparity[y, x]
-            kinds[0, y, left + x] = index[y, x]
-            span[0, y, x, :] = disparity[y, x]
+        to = light[0, y, :, left:right]
+        _part(color[y], coverage[y], to[0], to[1], to[2])
+        to[3] = coverage[y]
+        q[0, y, left:right] = disparity[y]
+        kinds[0, y, left:right] = index[y]
+
+
+@njit(cache=True, nogil=True)
+def _part(color, coverage, red, green, blue):
+    """A row's light, channel by channel: apart from all else, so that the compiler finds a vector form."""
+    for x in range(len(coverage)):
+        red[x] = color[x, 0] * coverage[x]
+        green[x] = color[x, 1] * coverage[x]
+        blue[x] = color[x, 2] * coverage[x]
 
 
 @njit(cache=True, nogil=True, parallel=True)

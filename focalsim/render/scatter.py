@@ -48,7 +48,7 @@ from focalsim.render.scatter_code import (
     spread_32,
 )
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples, steeply_seen
-from focalsim.simd import BYTES, LANES, address, aligned
+from focalsim.simd import BYTES, LANES, address, aligned, prefetch
 
 _BAND = 128  # rows of output in one piece of work, at most
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
@@ -73,7 +73,8 @@ class Scatter:
         table = kernel_table(largest_px)
         self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide, table.octant, _PLANES)
         reach = reach_px(largest_px)
-        front, back = (Samples.of_layer(*samples, reach) for samples in layers)
+        only = largest_px <= LARGEST_PX
+        front, back = (Samples.of_layer(*samples, reach, only) for samples in layers)
         self._levels = [_Level(front, back)]
         while largest_px > LARGEST_PX:
             largest_px /= 2
@@ -207,7 +208,10 @@ def _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, to
 def _gather_whole(
     light, stride, kinds, blocks, levels, left, width, away, table, rows, reaches, weights, places, plane
 ):
-    """Add a row's samples that the whole lens sees to the rows of sums that they reach, ``away`` rows or farther."""
+    """Add a row's samples that the whole lens sees to the rows of sums that they reach, ``away`` rows or farther.
+
+    Has the next row's light brought into the cache.
+    """
     radii, _, _, octant, planes = table
     first, last = left // LANES, (left + width + LANES - 1) // LANES  # blocks of pixels
     around = 1 if left > 0 else 0
@@ -239,6 +243,8 @@ def _gather_whole(
                 to = address(weights) + BYTES * (block - begin + 1)
                 look_up(address(octant), address(rows) + BYTES * block, quads, to, _PLANE)
         for block in range(begin, end):
+            for c in range(PLANES):
+                prefetch(light + (PLANES + c) * stride + BYTES * block)
             reach = gathered[block + 2]
             if reach < 0:
                 continue
@@ -355,6 +361,15 @@ def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, f
     slots, _, padded = ring.shape
     plane = 4 * padded
     q, kinds, kinds_of_blocks = disparity[p, source], index[p, source], blocks[p, source]
+    some = NONE
+    for kind in kinds_of_blocks:
+        some |= kind
+    if some == NONE:
+        return
+    for block in range(len(kinds_of_blocks)):
+        # The next row's, while there is enough to compute: whole scenes and slices do not stay in the cache.
+        prefetch(address(q) + 4 * len(q) + BYTES * block)
+        prefetch(address(kinds) + 4 * len(q) + BYTES * block)
     top = len(radii) - 2
     select = coarse or coarser_span.size > 0
     ceiling = np.float32(top + 1 if select else top)
@@ -370,9 +385,6 @@ def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, f
         places[1, dy] = address(ring) + (under if under < slots else under - slots) * PLANES * plane
     stride = 4 * light.shape[3]
     row_light = address(light) + PLANES * stride * (p * light.shape[1] + source)
-    some = NONE
-    for kind in kinds_of_blocks:
-        some |= kind
     if some & WHOLE:
         _gather_whole(
             row_light, stride, kinds, kinds_of_blocks, levels, left, width, away, table, rows, reaches, weights,

@@ -35,7 +35,10 @@ def _fill_corners(filled: NDArray[np.float32], valid: NDArray[np.bool_]) -> None
     Those are the crossings of empty rows and empty columns, so the nearest pixel that is filled already lies straight
     along the row or the column.
     """
-    rows, columns = np.asarray(valid.any(axis=1)), np.asarray(valid.any(axis=0))
+    rows = np.asarray(valid.any(axis=1))
+    if rows.all():
+        return
+    columns = np.asarray(valid.any(axis=0))
     y, x = np.flatnonzero(~rows), np.flatnonzero(~columns)
     to_y, to_x = _nearest(rows, y), _nearest(columns, x)
     vertical = np.abs(to_y - y)[:, None] <= np.abs(to_x - x)[None, :]
