@@ -50,7 +50,7 @@ from focalsim.render.scatter_code import (
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples, steeply_seen
 from focalsim.simd import BYTES, LANES, address, aligned, prefetch
 
-_BAND = 128  # rows of output in one piece of work, at most
+_LEAST_ROWS = 32  # of output in one thread's piece of work, which also spreads the samples of some rows around it
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _MARGIN = LANES  # columns of a row of sums on either side of the samples, for the widest window
 _CHUNK = 16  # blocks of sixteen pixels that share looked-up weights, and a block on either side
@@ -452,7 +452,7 @@ def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, left, 
     reach = slots // 2
     ours = left + _MARGIN  # of the sums' columns
     begin, count = wanted[0], wanted[1] - wanted[0]
-    bands = 2 * ((count + 2 * _BAND - 1) // (2 * _BAND))  # even, so that they share out well
+    bands = min(len(rings), (count + _LEAST_ROWS - 1) // _LEAST_ROWS)
     for band in prange(bands):
         first, last = begin + count * band // bands, begin + count * (band + 1) // bands  # output rows [first, last)
         thread = get_thread_id()
