@@ -111,12 +111,13 @@ def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any
     """Write sixteen pixels, three floats each, from address ``place`` on."""
 
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pairs = ir.VectorType(ir.IntType(32), 2 * LANES)
-        both = builder.shuffle_vector(*args[1:3], ir.Constant(pairs, list(range(2 * LANES))))
-        third = builder.shuffle_vector(args[3], args[3], ir.Constant(pairs, list(range(2 * LANES))))
         for part in range(3):
-            order = [(n % 3) * LANES + n // 3 for n in range(part * LANES, (part + 1) * LANES)]
-            pixels = builder.shuffle_vector(both, third, ir.Constant(_places, order))
+            values = range(part * LANES, (part + 1) * LANES)
+            first_two = [n // 3 + (LANES if n % 3 == 1 else 0) for n in values]
+            all_three = [LANES + n // 3 if n % 3 == 2 else lane for lane, n in enumerate(values)]
+            # In two steps, each of which is one instruction.
+            mixed = builder.shuffle_vector(args[1], args[2], ir.Constant(_places, first_two))
+            pixels = builder.shuffle_vector(mixed, args[3], ir.Constant(_places, all_three))
             builder.store(pixels, pointer(builder, args[0], BYTES * part, VECTOR), align=4)
         return context.get_dummy_value()
 

@@ -18,6 +18,7 @@ from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, store, sto
 
 LOBES = 4
 ALL_CHANNELS = slice(0, 3)  # red, green and blue
+_TOGETHER = 4  # rows of output
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,59 +73,69 @@ def _first(slope, offset, n_out):
     return first
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loop from vectors
-def _lanczos(distance, sine, cosine, values):
-    """values[b] = Lanczos kernel at distance - b, normalised to sum one; sine and cosine of pi distance / LOBES."""
-    # sin(pi distance), the sine of the LOBES-fold angle, of all taps, but for the sign.
-    whole = 4 * sine * cosine * (1 - 2 * sine * sine)
-    for b in range(len(values)):
-        values[b] = whole * sine
-        whole = -whole
-        # From one tap to the next by a turn of pi / LOBES.
-        sine, cosine = sine * _COSINES[1] - cosine * _SINES[1], cosine * _COSINES[1] + sine * _SINES[1]
-    total = 0.0
-    for b in range(len(values)):
-        d = distance - b
-        value = values[b] * (LOBES / np.pi**2) / (d * d)
-        values[b] = 1.0 if abs(d) < 1e-9 else value if abs(d) < LOBES else 0.0
-        total += values[b]
-    values *= 1 / total
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loops from vectors
 def _weights(slope, offset, n_out, taps):
     """:class:`Taps` of an axis."""
-    first, weights = _first(slope, offset, n_out), np.empty((n_out, taps), np.float32)
-    low, high = np.empty(taps + 1), np.empty(taps + 1)
-    # Pixel borders are counted from the left border of the first source pixel.
-    left = offset - slope / 2 - first[0] + 0.5
-    _lanczos(left, np.sin(np.pi / LOBES * left), np.cos(np.pi / LOBES * left), low)
-    # Of the angle of the right border, and what it turns by from pixel to pixel.
+    first = _first(slope, offset, n_out)
+    # Borders of output pixels: how far right of the left border of the source pixel that comes first for the output
+    # pixel before; and sine and cosine of pi / LOBES times that, from border to border by one turn.
+    borders = n_out + 1
+    distance, sine, cosine = np.empty(borders), np.empty(borders), np.empty(borders)
+    distance[0] = offset - slope / 2 - first[0] + 0.5
+    sine[0], cosine[0] = np.sin(np.pi / LOBES * distance[0]), np.cos(np.pi / LOBES * distance[0])
     angle, turn = np.pi / LOBES * (offset + slope / 2 + 0.5), np.pi / LOBES * slope
-    sine, cosine, turn_sine, turn_cosine = np.sin(angle), np.cos(angle), np.sin(turn), np.cos(turn)
+    s, c, turn_s, turn_c = np.sin(angle), np.cos(angle), np.sin(turn), np.cos(turn)
     for j in range(n_out):
-        back_sine, back_cosine = _SINES[first[j] % (2 * LOBES)], _COSINES[first[j] % (2 * LOBES)]
-        _lanczos(
-            slope * j + offset + slope / 2 - first[j] + 0.5,
-            sine * back_cosine - cosine * back_sine,
-            cosine * back_cosine + sine * back_sine,
-            high,
-        )
-        sine, cosine = sine * turn_cosine + cosine * turn_sine, cosine * turn_cosine - sine * turn_sine
-        # The primitive at a border holds all pixels before it, so a pixel takes the rise of every border after it.
-        after, total = 0.0, 0.0
-        for t in range(taps - 1, -1, -1):
-            after += high[t + 1] - low[t + 1]
-            weights[j, t] = after
-            total += after
+        distance[j + 1] = slope * j + offset + slope / 2 - first[j] + 0.5
+        back_s, back_c = _SINES[first[j] % (2 * LOBES)], _COSINES[first[j] % (2 * LOBES)]
+        sine[j + 1], cosine[j + 1] = s * back_c - c * back_s, c * back_c + s * back_s
+        s, c = s * turn_c + c * turn_s, c * turn_c - s * turn_s
+    after = _primitive(distance, sine, cosine, taps)
+    weights = np.empty((n_out, taps), np.float32)
+    for j in range(n_out):
+        # The right border is the next pixel's left one, seen from that one's first source pixel.
+        moved = first[j] - first[j - 1] if j > 0 else 0
+        total = 0.0
+        for t in range(taps):
+            left = after[t + moved, j] if t + moved < taps else 0.0
+            total += after[t, j + 1] - left
         scale = 1 / total
         for t in range(taps):
-            weights[j, t] *= scale
-        # The right border is the next pixel's left one, seen from that one's first source pixel.
-        moved = first[min(j + 1, n_out - 1)] - first[j]
-        low[: taps + 1 - moved] = high[moved:]
-        low[taps + 1 - moved :] = 0.0
+            left = after[t + moved, j] if t + moved < taps else 0.0
+            weights[j, t] = (after[t, j + 1] - left) * scale
     return first, weights
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _primitive(distance, sine, cosine, taps):
+    """What source pixel t adds to the primitive at each border (taps, borders), interpolated by Lanczos' kernel.
+
+    The primitive at a source pixel's border holds all pixels before it: so a pixel adds the kernel, normalised to sum
+    one, at every border after it. Uses up sine and cosine.
+    """
+    borders = len(distance)
+    kernel = np.empty((taps + 1, borders))  # at the left border of source pixel b
+    total, whole = np.zeros(borders), np.empty(borders)
+    for i in range(borders):
+        # sin(pi distance), the sine of the LOBES-fold angle, of all taps, but for the sign.
+        whole[i] = 4 * sine[i] * cosine[i] * (1 - 2 * sine[i] * sine[i])
+    for b in range(taps + 1):
+        sign = LOBES / np.pi**2 if b % 2 == 0 else -LOBES / np.pi**2
+        for i in range(borders):
+            d, s, c = distance[i] - b, sine[i], cosine[i]
+            value = sign * whole[i] * s / (d * d)
+            value = 1.0 if abs(d) < 1e-9 else value
+            value = value if abs(d) < LOBES else 0.0
+            kernel[b, i] = value
+            total[i] += value
+            # From one tap to the next by a turn of pi / LOBES.
+            sine[i], cosine[i] = s * _COSINES[1] - c * _SINES[1], c * _COSINES[1] + s * _SINES[1]
+    for i in range(borders):
+        kernel[taps, i] /= total[i]
+    for b in range(taps - 1, -1, -1):
+        for i in range(borders):
+            kernel[b, i] = kernel[b + 1, i] + kernel[b, i] / total[i]
+    return kernel[1:]
 
 
 def breathing_map(
@@ -166,52 +177,104 @@ def resample(
     if x.identity and y.identity:
         out[:] = image[first - top : first - top + len(out), :, : x.n_in].transpose(0, 2, 1)
         return
-    left, lanes = by_lanes(*x.weights(), 1)
-    # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
-    pad = max(-int(left.min()), int(left.max()) + lanes.shape[1] + LANES - x.n_in, LANES)
-    rows = np.empty((get_num_threads(), 3, x.n_in + 2 * pad), np.float32)
+    part = slice(first, first + len(out))
+    left, lanes, starts, shared, pad = _plan(
+        (x.slope, x.offset, x.n_out, x.taps), (y.slope, y.offset, y.n_out, y.taps), x.n_in, part, top
+    )
+    rows = np.empty((get_num_threads(), _TOGETHER, 3, x.n_in + 2 * pad), np.float32)
     lines = np.empty((get_num_threads(), LANES, 3), np.float32)
-    first_y, weight_y = (a[first : first + len(out)] for a in y.weights())
-    sources = np.empty((get_num_threads(), weight_y.shape[1]), np.int64)
-    _resample(image, x.n_in, left, lanes, first_y - top, weight_y, rows, lines, sources, out)
+    _resample(image, x.n_in, left, lanes, starts, shared, rows, lines, out)
+
+
+@njit(cache=True, nogil=True)
+def _plan(x, y, width, part, top):
+    """By sixteens what the output's columns are made of, and by fours its rows in this part."""
+    left, lanes = by_lanes(*_weights(*x), 1)
+    # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
+    pad = max(-left.min(), left.max() + lanes.shape[1] + LANES - width, LANES)
+    first, weights = _weights(*y)
+    starts, shared = _together(first[part] - top, weights[part])
+    return left, lanes, starts, shared, pad
+
+
+@njit(cache=True, nogil=True)
+def _together(first, weights):
+    """Rows by fours: their first source row (n,), and weights (n, 4, sources) of this and its followers.
+
+    Those of the last four that are no more are the last row again.
+    """
+    groups, taps = (len(first) + _TOGETHER - 1) // _TOGETHER, weights.shape[1]
+    spread = 0
+    for y in range(len(first)):
+        spread = max(spread, first[y] - first[y // _TOGETHER * _TOGETHER])
+    starts, shared = np.empty(groups, np.int64), np.zeros((groups, _TOGETHER, taps + spread), np.float32)
+    for group in range(groups):
+        starts[group] = first[_TOGETHER * group]
+        for k in range(_TOGETHER):
+            y = min(_TOGETHER * group + k, len(first) - 1)
+            late = first[y] - starts[group]
+            shared[group, k, late : late + taps] = weights[y]
+    return starts, shared
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _resample(image, width, left, lanes, first_y, weight_y, rows, lines, sources, out):
+def _resample(image, width, left, lanes, starts, shared, rows, lines, out):
     height, _, stride = image.shape
-    taps = lanes.shape[1]
-    pad = (rows.shape[2] - width) // 2
+    plane, taps = 4 * stride, lanes.shape[1]
+    next_row = 4 * rows.shape[3]
+    pad = (rows.shape[3] - width) // 2
     n_out = out.shape[1]
-    for y in prange(len(first_y)):
+    for group in prange(len(starts)):
         thread = get_thread_id()
-        row, line = rows[thread], lines[thread]  # line holds the last pixels, fewer than sixteen
-        for t in range(weight_y.shape[1]):
-            sources[thread, t] = address(image) + 4 * 3 * stride * min(max(first_y[y] + t, 0), height - 1)
-        read, write = address(row), address(out[y])
-        next_row = 4 * row.shape[1]
-        for i in range(0, 4 * stride, BYTES):
-            red, green, blue = zero(), zero(), zero()
-            for t in range(weight_y.shape[1]):
-                place, weight = sources[thread, t] + i, weight_y[y, t]
-                red = fma(red, load(place), weight)
-                green = fma(green, load(place + 4 * stride), weight)
-                blue = fma(blue, load(place + 8 * stride), weight)
-            store(read + 4 * pad + i, red)
-            store(read + 4 * pad + next_row + i, green)
-            store(read + 4 * pad + 2 * next_row + i, blue)
-        for c in range(3):
-            row[c, :pad] = row[c, pad]
-            row[c, pad + width :] = row[c, pad + width - 1]
-        for group in range(len(left)):
-            weights = address(lanes) + BYTES * taps * group
-            place = read + 4 * (left[group] + pad)
-            red, green, blue = zero(), zero(), zero()
-            for t in range(taps):
-                weight = load(weights + BYTES * t)
-                red = fma_each(red, weight, load(place + 4 * t))
-                green = fma_each(green, weight, load(place + next_row + 4 * t))
-                blue = fma_each(blue, weight, load(place + 2 * next_row + 4 * t))
-            whole = LANES * (group + 1) <= n_out
-            store_pixels(write + 3 * BYTES * group if whole else address(line), red, green, blue)
-        if n_out % LANES > 0:
-            out[y, n_out - n_out % LANES :] = line[: n_out % LANES]
+        four, line = rows[thread], lines[thread]  # line holds the last pixels of a row, fewer than sixteen
+        _down_columns(address(image), plane, height, starts[group], shared[group], address(four) + 4 * pad, next_row)
+        for k in range(min(_TOGETHER, len(out) - _TOGETHER * group)):
+            row, y = four[k], _TOGETHER * group + k
+            for c in range(3):
+                row[c, :pad] = row[c, pad]
+                row[c, pad + width :] = row[c, pad + width - 1]
+            read, write = address(row) + 4 * pad, address(out[y])
+            for n in range(len(left)):
+                weights, place = address(lanes) + BYTES * taps * n, read + 4 * left[n]
+                red, green, blue = zero(), zero(), zero()
+                for t in range(taps):
+                    weight = load(weights + BYTES * t)
+                    red = fma_each(red, weight, load(place + 4 * t))
+                    green = fma_each(green, weight, load(place + next_row + 4 * t))
+                    blue = fma_each(blue, weight, load(place + 2 * next_row + 4 * t))
+                whole = LANES * (n + 1) <= n_out
+                store_pixels(write + 3 * BYTES * n if whole else address(line), red, green, blue)
+            if n_out % LANES > 0:
+                out[y, n_out - n_out % LANES :] = line[: n_out % LANES]
+
+
+@njit(cache=True, nogil=True)
+def _down_columns(image, plane, height, start, weights, to, next_row):
+    """Four rows of three channels at a time, so that what they share is read once: it does not stay in the cache."""
+    for i in range(0, plane, BYTES):
+        r0, g0, b0, r1, g1, b1 = zero(), zero(), zero(), zero(), zero(), zero()
+        r2, g2, b2, r3, g3, b3 = zero(), zero(), zero(), zero(), zero(), zero()
+        for t in range(weights.shape[1]):
+            place = image + 3 * plane * min(max(start + t, 0), height - 1) + i
+            r, g, b = load(place), load(place + plane), load(place + 2 * plane)
+            w0, w1, w2, w3 = weights[0, t], weights[1, t], weights[2, t], weights[3, t]
+            r0, g0, b0 = fma(r0, r, w0), fma(g0, g, w0), fma(b0, b, w0)
+            r1, g1, b1 = fma(r1, r, w1), fma(g1, g, w1), fma(b1, b, w1)
+            r2, g2, b2 = fma(r2, r, w2), fma(g2, g, w2), fma(b2, b, w2)
+            r3, g3, b3 = fma(r3, r, w3), fma(g3, g, w3), fma(b3, b, w3)
+        place = to + i
+        store(place, r0)
+        store(place + next_row, g0)
+        store(place + 2 * next_row, b0)
+        place += 3 * next_row
+        store(place, r1)
+        store(place + next_row, g1)
+        store(place + 2 * next_row, b1)
+        place += 3 * next_row
+        store(place, r2)
+        store(place + next_row, g2)
+        store(place + 2 * next_row, b2)
+        place += 3 * next_row
+        store(place, r3)
+        store(place + next_row, g3)
+        store(place + 2 * next_row, b3)
