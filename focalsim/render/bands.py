@@ -100,11 +100,12 @@ def render_bands(
 ) -> None:
     """Fill ``stack`` (S, h, w, 3) with the slices focused at these (S,), each warped by its maps, then encoded."""
     largest = frame.largest_blur_px(focus_disparity_px)
+    focus_px = float(focus_disparity_px.min()), float(focus_disparity_px.max())
     reach = disc.reach_rows(largest) if aperture is None else polygon.reach_rows(aperture, largest)
     warp_rows = max(y.taps for channel_maps in maps for _, _, y in channel_maps) - 1
     done = np.zeros((len(maps), max(map(len, maps))), np.intp)  # output rows
     for band in plan_bands(frame, *reach, warp_rows):
-        scene = _scatter(frame, band, aperture, largest)
+        scene = _scatter(frame, band, aperture, largest, focus_px)
         blurred = planar((band.blurred.stop - band.blurred.start, frame.depth_m.shape[1]))
         for n, focus in enumerate(focus_disparity_px):
             scene.blur(focus, blurred, band.blurred.start - band.samples.start)
@@ -121,11 +122,12 @@ def render_bands(
 
 
 def _scatter(
-    frame: Frame, band: Band, aperture: Aperture | None, largest_px: float
+    frame: Frame, band: Band, aperture: Aperture | None, largest_px: float, focus_px: tuple[float, float]
 ) -> disc.Scatter | polygon.ApertureScatter:
     top = band.frame.start
     # Nothing holds the layers but the samples made of them, so that the last sample leaves them behind.
-    samples = seen_samples(frame.layers(band.frame), slice(band.samples.start - top, band.samples.stop - top))
+    rows = slice(band.samples.start - top, band.samples.stop - top)
+    samples = seen_samples(frame.layers(band.frame), rows, focus_px)
     return (
         disc.Scatter(samples, largest_px)
         if aperture is None

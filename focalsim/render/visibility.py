@@ -41,6 +41,7 @@ STEEP_FROM_PX = np.float32(6.0)
 # toward what each ray lacks (a projected gradient; 1 would be the fit's own).
 STEEPER, ROUNDS, STEP = np.float32(3.0), 4, np.float32(1.8)
 ALL = np.float32(0.97)  # a sample that every ray sees so much of is seen by the whole lens
+ANY_FOCUS = (-np.inf, np.inf)  # lowest and highest disparity, pixels, that slices are focused at
 _EDGE, _ONE = np.float32(EDGE_PX), np.float32(1.0)
 _BLOCK = 64  # samples that are looked at one after another
 
@@ -80,12 +81,14 @@ def lens_visibility(
     front_disparity_px: NDArray[np.float32],
     front_coverage: NDArray[np.float32],
     rows: slice = slice(None),
+    focus_px: tuple[float, float] = ANY_FOCUS,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """What the lens sees of the samples ``present`` (H, W) in these rows: index (H, W) and coefficients (n, 12) of
     lens_basis, the fit's and the steep polynomial's.
 
     index is NONE where no sample is or none of it is seen, WHOLE where all of the lens sees it, else PARTIAL + n.
-    ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them.
+    ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them. The steep
+    polynomial is found only of samples that are blurred so much by a focus within ``focus_px``.
     """
     index = present.astype(np.int32) * WHOLE
     if not present.any():
@@ -96,7 +99,8 @@ def lens_visibility(
     coefficients = np.empty((len(todo), 2 * BASIS_SIZE), np.float32)
     room = np.empty((-(-len(todo) // _BLOCK), RAYS), np.float32)
     occluder = front_disparity_px, front_coverage
-    _visibility(todo, disparity_px, reach, *occluder, *_rays(), index, coefficients, room)
+    focus = np.float32(focus_px[0]), np.float32(focus_px[1])
+    _visibility(todo, disparity_px, reach, *occluder, focus, *_rays(), index, coefficients, room)
     return index[rows], coefficients
 
 
@@ -132,20 +136,22 @@ SeenSamples = tuple[
 ]
 
 
-def seen_samples(layers: Layers, rows: slice = slice(None)) -> Iterator[SeenSamples]:
+def seen_samples(
+    layers: Layers, rows: slice = slice(None), focus_px: tuple[float, float] = ANY_FOCUS
+) -> Iterator[SeenSamples]:
     """Front and back: colour (H, W, 3), coverage and disparity (H, W), index and coefficients of lens_visibility, of
-    these rows. One after the other, so that the first need not be kept for the second.
+    these rows and focus. One after the other, so that the first need not be kept for the second.
     """
     occluder = layers.front_disparity_px, layers.front_coverage
     for color, coverage, q in (
         (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
         (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
     ):
-        yield color[rows], coverage[rows], q[rows], *lens_visibility(q, coverage > 0, *occluder, rows)
+        yield color[rows], coverage[rows], q[rows], *lens_visibility(q, coverage > 0, *occluder, rows, focus_px)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _visibility(todo, q, reaches, f_q, f_cov, rays, basis, fit, about_half, index, coefficients, room):
+def _visibility(todo, q, reaches, f_q, f_cov, focus, rays, basis, fit, about_half, index, coefficients, room):
     height, width = q.shape
     for block in prange(len(room)):
         x1, x2 = load(address(rays[0])), load(address(rays[0]) + BYTES)
@@ -181,6 +187,9 @@ def _visibility(todo, q, reaches, f_q, f_cov, rays, basis, fit, about_half, inde
                     continue
                 index[y, x] = PARTIAL + i
                 coefficients[i, :BASIS_SIZE] = room[block, :BASIS_SIZE]
+                coefficients[i, BASIS_SIZE:] = room[block, :BASIS_SIZE]
+                if max(abs(focus[0] - own), abs(focus[1] - own)) < STEEP_FROM_PX:
+                    continue
                 steep = fma(load(address(about_half)), fitted, STEEPER)
                 for _ in range(ROUNDS):
                     store(found, steep)
