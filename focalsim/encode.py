@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-
 _SOME = 1024  # values that are clipped and placed in vector code before they are looked up one by one
 
 

@@ -8,13 +8,15 @@ function, which keeps it alive.
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, models, overload, register_model
 from numpy.typing import NDArray
 
 LANES = 16
@@ -26,8 +28,16 @@ class _Lanes(types.Type):
         super().__init__(name="Lanes16")
 
 
-_lanes = _Lanes()
+class _Mask(types.Type):
+    """Sixteen times yes or no."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Mask16")
+
+
+_lanes, _mask = _Lanes(), _Mask()
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
+MASK = ir.VectorType(ir.IntType(1), LANES)
 _places = ir.VectorType(ir.IntType(32), LANES)
 INTEGER = ir.IntType(64)
 _BYTE = ir.IntType(8)
@@ -38,6 +48,12 @@ ZEROS, ONES = (ir.Constant(VECTOR, [value] * LANES) for value in (0.0, 1.0))
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, VECTOR)
+
+
+@register_model(_Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, MASK)
 
 
 def _emit_address(_typing: Any, array: Any) -> Any:
@@ -80,6 +96,23 @@ def _emit_load(_typing: Any, place: Any) -> Any:
         return builder.load(pointer(builder, args[0], 0, VECTOR), align=4)
 
     return _lanes(types.int64), codegen
+
+
+def _emit_load_pixels(_typing: Any, place: Any) -> Any:
+    """Red, green and blue of sixteen pixels, three floats each, from address ``place`` on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b, c = (builder.load(pointer(builder, args[0], BYTES * part, VECTOR), align=4) for part in range(3))
+        channels = []
+        for channel in range(3):
+            values = range(channel, 3 * LANES, 3)
+            first_two = [n if n < 2 * LANES else 0 for n in values]
+            all_three = [n - LANES if n >= 2 * LANES else lane for lane, n in enumerate(values)]
+            mixed = builder.shuffle_vector(a, b, ir.Constant(_places, first_two))
+            channels.append(builder.shuffle_vector(mixed, c, ir.Constant(_places, all_three)))
+        return context.make_tuple(builder, signature.return_type, channels)
+
+    return types.UniTuple(_lanes, 3)(types.int64), codegen
 
 
 def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
@@ -158,20 +191,61 @@ def _emit_fma_each(_typing: Any, total: Any, value: Any, other: Any) -> Any:
     return _lanes(_lanes, _lanes, _lanes), codegen
 
 
-def _emit_add(_typing: Any, value: Any, other: Any) -> Any:
-    """value + other, one by one."""
+def _emit_choose(_typing: Any, mask: Any, value: Any, other: Any) -> Any:
+    """``value`` where ``mask`` says yes, else ``other``."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.fadd(*args)
+        return builder.select(*args)
 
-    return _lanes(_lanes, _lanes), codegen
+    return _lanes(_mask, _lanes, _lanes), codegen
 
 
-add: Any = intrinsic(_emit_add)
+def _emit_chosen(sign: str) -> Any:
+    def emit(_typing: Any, value: Any, other: Any) -> Any:
+        """One by one the value that compares so with the other."""
+
+        def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(sign, *args), *args)
+
+        return _lanes(_lanes, _lanes), codegen
+
+    return emit
+
+
+def _define(operation: Callable[..., Any], of: types.Type, to: types.Type, build: Callable[..., Any]) -> None:
+    """Let an operator mean, for two of type ``of``, what ``build`` makes of their vectors."""
+
+    def emit(_typing: Any, value: Any, other: Any) -> Any:
+        def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return build(builder, *args)
+
+        return to(of, of), codegen
+
+    function: Any = intrinsic(emit)
+
+    @overload(operation)
+    def choose_for(value: Any, other: Any) -> Any:
+        def compiled(value: Any, other: Any) -> Any:
+            return function(value, other)
+
+        return compiled if value == other == of else None
+
+
+_define(operator.add, _lanes, _lanes, lambda builder, a, b: builder.fadd(a, b))
+_define(operator.sub, _lanes, _lanes, lambda builder, a, b: builder.fsub(a, b))
+_define(operator.mul, _lanes, _lanes, lambda builder, a, b: builder.fmul(a, b))
+_define(operator.truediv, _lanes, _lanes, lambda builder, a, b: builder.fdiv(a, b))
+_define(operator.lt, _lanes, _mask, lambda builder, a, b: builder.fcmp_ordered("<", a, b))
+_define(operator.gt, _lanes, _mask, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
+_define(operator.and_, _mask, _mask, lambda builder, a, b: builder.and_(a, b))
+choose: Any = intrinsic(_emit_choose)
+smaller: Any = intrinsic(_emit_chosen("<"))
+larger: Any = intrinsic(_emit_chosen(">"))
 address: Any = intrinsic(_emit_address)
 zero: Any = intrinsic(_emit_zero)
 fill: Any = intrinsic(_emit_fill)
 load: Any = intrinsic(_emit_load)
+load_pixels: Any = intrinsic(_emit_load_pixels)
 store: Any = intrinsic(_emit_store)
 prefetch: Any = intrinsic(_emit_prefetch)
 store_pixels: Any = intrinsic(_emit_store_pixels)

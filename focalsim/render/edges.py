@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from focalsim.render.layers import EDGE_PX
+from focalsim.render.unmix import EDGE_PX
 
 LEAST_STEP = 0.1  # of the difference of a pixel's two neighbours: where neighbours differ less, a ramp has its end
 LONGEST_PX = 8  # from a pixel to an end; what goes on for longer is a slope

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.render.interpolation import SUPPORT_PX, keys6
-from focalsim.render.layers import EDGE_PX, Layers
+from focalsim.render.layers import Layers
+from focalsim.render.unmix import EDGE_PX
 
 
 def render_slice(layers: Layers, focus_disparity_px: float, lens_points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -189,7 +189,8 @@ def resample(
 @njit(cache=True, nogil=True)
 def _plan(x, y, width, part, top):
     """By sixteens what the output's columns are made of, and by fours its rows in this part."""
-    left, lanes = by_lanes(*_weights(*x), 1)
+    first, weights = _weights(*x)
+    left, lanes = by_lanes(first, weights, 1)
     # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
     pad = max(-left.min(), left.max() + lanes.shape[1] + LANES - width, LANES)
     first, weights = _weights(*y)

@@ -24,9 +24,10 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE, lens_basis
-from focalsim.render.layers import EDGE_PX, Layers, lens_reach_px
+from focalsim.render.layers import Layers, lens_reach_px
+from focalsim.render.unmix import EDGE_PX
 from focalsim.render.visibility_code import any_below, clip, first_bit, hide, hiders, missing
-from focalsim.simd import BYTES, LANES, add, address, fill, fma, load, store, zero
+from focalsim.simd import BYTES, LANES, address, fill, fma, load, store, zero
 
 NONE, WHOLE, PARTIAL = 0, 1, 2  # a sample's index: none, seen by the whole lens, or PARTIAL + its row of coefficients
 RAY_PX = np.float32(1.42)  # a ray passes pixels whose centres are so near
@@ -220,4 +221,4 @@ def _fitted(fit, values):
         row = address(fit) + BYTES * m
         a, b = fma(a, load(row), values[m]), fma(b, load(row + BYTES), values[m + 1])
         c, d = fma(c, load(row + 2 * BYTES), values[m + 2]), fma(d, load(row + 3 * BYTES), values[m + 3])
-    return add(add(a, b), add(c, d))
+    return (a + b) + (c + d)

@@ -9,11 +9,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from focalsim.simd import INTEGER, LANES, ONES, VECTOR, ZEROS, fused, not_negative, pointer, splat
+from focalsim.simd import INTEGER, LANES, MASK, ONES, VECTOR, ZEROS, fused, not_negative, pointer, splat
 
 _ORDER = ir.Constant(VECTOR, [float(n) for n in range(LANES)])
 SURE = 0.02  # a ray that sees less sees nothing, and one that lacks less sees all
-_MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
 def _emit_hiders(_typing: Any, place: Any, count: Any, own: Any, dx: Any, dy: Any, edge: Any, ray: Any) -> Any:
@@ -29,7 +28,7 @@ def _emit_hiders(_typing: Any, place: Any, count: Any, own: Any, dx: Any, dy: An
         inside = builder.fcmp_ordered("<", _ORDER, splat(builder, count))
         load = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(VECTOR, [VECTOR.as_pointer(), ir.IntType(32), _MASK, VECTOR]),
+            ir.FunctionType(VECTOR, [VECTOR.as_pointer(), ir.IntType(32), MASK, VECTOR]),
             f"llvm.masked.load.v{LANES}f32.p0",
         )
         own = splat(builder, own)

@@ -17,9 +17,10 @@ from focalsim.render.kernels import (
     level_of,
     octant_place,
 )
-from focalsim.render.layers import EDGE_PX, Layers, split_layers
+from focalsim.render.layers import Layers, split_layers
 from focalsim.render.resample import AxisMap, planar
 from focalsim.render.scatter import Scatter
+from focalsim.render.unmix import EDGE_PX
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility, seen_samples
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from focalsim.render import layers as module
-from focalsim.render.layers import COVERAGE_STD, edge_coverage, split_layers
+from focalsim.render import unmix as module
+from focalsim.render.layers import split_layers
+from focalsim.render.unmix import COVERAGE_STD, edge_coverage
 
 FINE = 32  # a pixel is so many of the fine picture's, which has no row or column at a pixel's centre
 
@@ -88,3 +89,19 @@ def test_mixed_neighbours_tell_more_once_it_is_known_what_they_are_made_of(monke
     once = error()
     assert len(rounds) == 2
     assert twice < 0.95 * once
+
+
+@pytest.mark.parametrize("width", [7, 17, 21, 32, 50])
+def test_where_a_pixel_stands_in_its_row_does_not_show(width):
+    """Sixteen columns are worked on at a time, and those at the borders apart."""
+    rng = np.random.default_rng(5)
+    q = np.pad(rng.choice([1.0, 4.0, 6.0], (6, width - 6)), 3, constant_values=2.0).astype(np.float32)
+    rgb = rng.random((*q.shape, 3)).astype(np.float32)
+    hidden = rng.random(rgb.shape).astype(np.float32), np.where(rng.random(q.shape) < 0.3, 0.5, np.nan)
+    frame = rgb, q, hidden[0], hidden[1].astype(np.float32)
+    whole = split_layers(*frame)
+    assert np.mean(whole.front_coverage < 1) > 0.1
+    for left, right in ((3, 8), (13, 1)):
+        wider = split_layers(*(np.pad(a, [(0, 0), (left, right), (0, 0)][: a.ndim], "edge") for a in frame))
+        for name in ("front_rgb", "front_coverage", "front_disparity_px"):
+            np.testing.assert_array_equal(getattr(wider, name)[:, left:-right], getattr(whole, name), name)

@@ -14,7 +14,7 @@ from focalsim.render.edges import (
     SHORT_PX,
     SMOOTHED_SHARE,
 )
-from focalsim.render.layers import EDGE_PX
+from focalsim.render.unmix import EDGE_PX
 
 
 def with_steps(disparity_px: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE
-from focalsim.render.layers import EDGE_PX, Layers
+from focalsim.render.layers import Layers
+from focalsim.render.unmix import EDGE_PX
 from focalsim.render.visibility import NONE, PARTIAL, seen_samples
 
 

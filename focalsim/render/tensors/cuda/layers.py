@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from focalsim.render import layers as compiled
+from focalsim.render import unmix as compiled
 from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
 from focalsim.render.tensors.samples import range_3x3
 

@@ -15,10 +15,10 @@ import triton.language as tl
 from focalsim.render import visibility as compiled
 from focalsim.render import visibility_code
 from focalsim.render.kernels import lens_basis
-from focalsim.render.layers import EDGE_PX as _EDGE_PX
 from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
 from focalsim.render.tensors.cuda.layers import window_extreme
 from focalsim.render.tensors.samples import SampleTensors
+from focalsim.render.unmix import EDGE_PX as _EDGE_PX
 
 _ROWS, _COLUMNS = 4, 8  # pixels of a tile, one for each thread of a warp
 
