@@ -125,6 +125,17 @@ def _emit_store(_typing: Any, place: Any, value: Any) -> Any:
     return types.void(types.int64, _lanes), codegen
 
 
+def _emit_largest_of(_typing: Any, place: Any) -> Any:
+    """The largest of the sixteen int32 from address ``place`` on."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [_places])
+        reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.smax.v{LANES}i32")
+        return builder.call(reduce, [builder.load(pointer(builder, args[0], 0, _places), align=4)])
+
+    return types.int32(types.int64), codegen
+
+
 def _emit_prefetch(_typing: Any, place: Any) -> Any:
     """Have the line of memory with address ``place``, which need not be valid, brought into the cache."""
 
@@ -247,6 +258,7 @@ fill: Any = intrinsic(_emit_fill)
 load: Any = intrinsic(_emit_load)
 load_pixels: Any = intrinsic(_emit_load_pixels)
 store: Any = intrinsic(_emit_store)
+largest_of: Any = intrinsic(_emit_largest_of)
 prefetch: Any = intrinsic(_emit_prefetch)
 store_pixels: Any = intrinsic(_emit_store_pixels)
 fma: Any = intrinsic(_emit_fma)

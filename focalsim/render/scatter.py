@@ -48,7 +48,7 @@ from focalsim.render.scatter_code import (
     spread_32,
 )
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples, steeply_seen
-from focalsim.simd import BYTES, LANES, address, aligned, prefetch
+from focalsim.simd import BYTES, LANES, address, aligned, largest_of, prefetch
 
 _LEAST_ROWS = 32  # of output in one thread's piece of work, which also spreads the samples of some rows around it
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
@@ -223,9 +223,7 @@ def _gather_whole(
     own[:] = -1
     for block in range(first - around, last + around):
         if blocks[block] & WHOLE:
-            highest = np.int32(0)
-            for level in rows[LANES * block : LANES * (block + 1)]:
-                highest = max(highest, level)
+            highest = largest_of(address(rows) + BYTES * block)
             own[block + 2] = radii[highest] if radii[highest] >= away else -1
     for i in range(1, len(own) - 1):
         gathered[i] = max(own[i - 1], own[i], own[i + 1])
