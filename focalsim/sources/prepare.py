@@ -16,7 +16,7 @@ from focalsim.sources.framing import Framing, frame_window
 # What lies nearer or farther than these quantiles of the valid depths does not decide where a scene is
 # placed.
 _ROBUST_RANGE = (0.01, 0.99)
-_COLUMNS = 100  # of the picture that decide it, at least: more tell the same quantiles, and take longer
+_LINES = 100  # rows and columns of the picture that decide it, at least: more tell the same, and take longer
 # "auto" keeps a scene that leaves the focus range by no more than this fraction of it, counted in dioptres:
 # half the step between two of ten slices.
 _TOLERANCE = 0.05
@@ -76,8 +76,8 @@ def check_holes(valid: NDArray[np.bool_], max_holes: float, source_id: str) -> N
 
 
 def _some_depths(depth_m: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Enough of the known depths (n,) to tell their quantiles; all of them where those columns know none."""
-    some = np.s_[:, :: max(1, valid.shape[1] // _COLUMNS)]
+    """Enough of the known depths (n,) to tell their quantiles; all of them where those pixels know none."""
+    some = tuple(slice(None, None, max(1, size // _LINES)) for size in valid.shape)
     known_m: NDArray[np.float32] = depth_m[some][valid[some]]
     return known_m if known_m.size else depth_m[valid]
 
