@@ -204,7 +204,8 @@ def _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, to
             levels[i] = 0
 
 
-@njit(cache=True, nogil=True)
+# Called once a row, with arrays of which some two hundred numbers would be handed over each time.
+@njit(cache=True, nogil=True, forceinline=True)
 def _gather_whole(
     light, stride, kinds, blocks, levels, left, width, away, table, rows, reaches, weights, places, plane
 ):
@@ -266,7 +267,7 @@ def _gather_whole(
                     gather_6(sample, stride, here, ways, one, reach, over, under, column, plane)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)  # as _gather_whole
 def _spread_partial(
     light, stride, q, kinds, blocks, levels, visibility, focus_q, away, table, columns, seen, found, places, plane
 ):
@@ -347,7 +348,7 @@ def _steep_here(coefficients, blur, out):
     out[5] = square * (coefficients[5] - coefficients[4])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)  # as _gather_whole
 def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
     """Add the samples of a pocket's row ``source`` at y to the rows of sums that they reach.
 
