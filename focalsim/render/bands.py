@@ -105,7 +105,7 @@ def render_bands(
     warp_rows = max(y.taps for channel_maps in maps for _, _, y in channel_maps) - 1
     done = np.zeros((len(maps), max(map(len, maps))), np.intp)  # output rows
     for band in plan_bands(frame, *reach, warp_rows):
-        scene = _scatter(frame, band, aperture, largest, focus_px)
+        scene = _scatter(frame, band, aperture, focus_px, largest)
         blurred = planar((band.blurred.stop - band.blurred.start, frame.depth_m.shape[1]))
         for n, focus in enumerate(focus_disparity_px):
             scene.blur(focus, blurred, band.blurred.start - band.samples.start)
@@ -122,7 +122,7 @@ def render_bands(
 
 
 def _scatter(
-    frame: Frame, band: Band, aperture: Aperture | None, largest_px: float, focus_px: tuple[float, float]
+    frame: Frame, band: Band, aperture: Aperture | None, focus_px: tuple[float, float], largest_px: float
 ) -> disc.Scatter | polygon.ApertureScatter:
     top = band.frame.start
     # Nothing holds the layers but the samples made of them, so that the last sample leaves them behind.
