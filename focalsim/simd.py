@@ -1,7 +1,7 @@
 """Sixteen floats as one value in compiled code: the compiler by itself finds no vector form of the loops that need it.
 
-They have the operators + - * / < >, and & for what comparisons give. In ``fma`` and ``fma_each`` multiplication and addition are
-fused (one rounding) on every machine, elsewhere on none, so that results do not depend on the processor.
+They have the operators + - * / < >, and & for what comparisons give. In ``fma`` and ``fma_each`` multiplication and
+addition are fused (one rounding) on every machine, elsewhere on none, so that results do not depend on the processor.
 Memory is named by its address, unchecked: an array whose :func:`address` is taken must be an argument of the compiled
 function, which keeps it alive.
 """

@@ -210,7 +210,12 @@ def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32],
     depth = depth.astype(np.float32, copy=False)
     if not valid.all():
         depth = nearest_valid(depth, valid)
-    return np.ascontiguousarray(rgb, np.float32), np.ascontiguousarray(depth)
+    return _plain(rgb), _plain(depth)
+
+
+def _plain(array: NDArray[np.floating]) -> NDArray[np.float32]:
+    """As the compiled code knows it: for arrays that may not be written to it would be compiled anew."""
+    return np.require(array, np.float32, ["C", "W"])
 
 
 def _is_light(rgb: NDArray[np.floating]) -> bool:
@@ -224,7 +229,7 @@ def _check_hidden(
         return None, None
     if rgb is None or depth is None:
         raise RenderError("hidden_rgb_linear and hidden_depth_m go together: give both or none")
-    rgb, depth = np.asarray(rgb, np.float32), np.asarray(depth, np.float32)
+    rgb, depth = _plain(rgb), _plain(depth)
     if rgb.shape != (*shape, 3) or depth.shape != shape:
         raise RenderError(
             f"hidden_rgb_linear must be {(*shape, 3)} and hidden_depth_m {shape}, got {rgb.shape} and {depth.shape}"

@@ -105,6 +105,21 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
     np.testing.assert_array_equal(stacks[0], stacks[-1])
 
 
+def test_arrays_of_any_make_are_the_same_and_nothing_is_compiled_anew():
+    from focalsim.render import unmix
+
+    rgb, depth = noise_frame(), step_depth()
+    plain = render_stack(rgb, depth, **LENS, focus_distances_m=FOCUS)
+    compiled = len(unmix._unmix.signatures)
+    fixed = rgb.copy(), depth.copy()
+    for array in fixed:
+        array.flags.writeable = False
+    strided = np.repeat(rgb, 2, axis=1)[:, ::2], depth.T.copy().T
+    for frame in (fixed, strided, (rgb.astype(np.float64), depth.astype(">f4"))):
+        np.testing.assert_array_equal(render_stack(*frame, **LENS, focus_distances_m=FOCUS), plain)
+    assert len(unmix._unmix.signatures) == compiled
+
+
 def test_highlights_keep_their_energy():
     rgb = np.zeros((64, 64, 3), np.float32)
     rgb[32, 32] = 20.0
