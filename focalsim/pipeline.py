@@ -21,6 +21,7 @@ from pathlib import Path
 from focalsim import __version__
 from focalsim.errors import FocalsimError, OutputError
 from focalsim.handover import Places, sample_bytes
+from focalsim.interrupts import remembered_interrupts
 from focalsim.job import REFERENCE_SLICE, Job, render_sample, use_one_thread
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
@@ -103,12 +104,14 @@ def render_bundle(
         with (
             announced(folder) if scheduler or isinstance(folder, RemotePath) else nullcontext("") as token,
             progress_bar(total=total, initial=total - len(indices), unit="sample", show=progress) as bar,
+            remembered_interrupts() as check_interrupts,
         ):
 
             def wrote(depth_scales: Sequence[float]) -> None:
                 report.depth_scales += depth_scales
                 report.rendered += len(depth_scales)
                 bar.update(len(depth_scales))
+                check_interrupts()
 
             if scheduler:
                 from focalsim.cluster import render_shards

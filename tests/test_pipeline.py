@@ -286,8 +286,8 @@ def test_phones_that_cannot_be_told_apart():
 
 
 def command(out: Path, *options: str) -> list[str]:
-    """A run of the command line in ten shards."""
-    size = ["--samples", "30", "--shard-size", "3", "--size", "48x32", "--slices", "3", "--workers", "2"]
+    """A run of the command line in thirty shards: long enough to be interrupted."""
+    size = ["--samples", "90", "--shard-size", "3", "--size", "48x32", "--slices", "3", "--workers", "2"]
     program = "from focalsim.cli import main; main()"
     return [sys.executable, "-c", program, "render", *size, "--out", str(out), *options]
 
