@@ -253,29 +253,25 @@ def _resample(image, width, left, lanes, starts, shared, rows, lines, out):
 def _down_columns(image, plane, height, start, weights, to, next_row):
     """Four rows of three channels at a time, so that what they share is read once: it does not stay in the cache."""
     for i in range(0, plane, BYTES):
-        r0, g0, b0, r1, g1, b1 = zero(), zero(), zero(), zero(), zero(), zero()
-        r2, g2, b2, r3, g3, b3 = zero(), zero(), zero(), zero(), zero(), zero()
+        a = b = c = d = (zero(), zero(), zero())
         for t in range(weights.shape[1]):
             place = image + 3 * plane * min(max(start + t, 0), height - 1) + i
-            r, g, b = load(place), load(place + plane), load(place + 2 * plane)
-            w0, w1, w2, w3 = weights[0, t], weights[1, t], weights[2, t], weights[3, t]
-            r0, g0, b0 = fma(r0, r, w0), fma(g0, g, w0), fma(b0, b, w0)
-            r1, g1, b1 = fma(r1, r, w1), fma(g1, g, w1), fma(b1, b, w1)
-            r2, g2, b2 = fma(r2, r, w2), fma(g2, g, w2), fma(b2, b, w2)
-            r3, g3, b3 = fma(r3, r, w3), fma(g3, g, w3), fma(b3, b, w3)
-        place = to + i
-        store(place, r0)
-        store(place + next_row, g0)
-        store(place + 2 * next_row, b0)
-        place += 3 * next_row
-        store(place, r1)
-        store(place + next_row, g1)
-        store(place + 2 * next_row, b1)
-        place += 3 * next_row
-        store(place, r2)
-        store(place + next_row, g2)
-        store(place + 2 * next_row, b2)
-        place += 3 * next_row
-        store(place, r3)
-        store(place + next_row, g3)
-        store(place + 2 * next_row, b3)
+            values = load(place), load(place + plane), load(place + 2 * plane)
+            a, b = _add(a, values, weights[0, t]), _add(b, values, weights[1, t])
+            c, d = _add(c, values, weights[2, t]), _add(d, values, weights[3, t])
+        _store(to + i, next_row, a)
+        _store(to + i + 3 * next_row, next_row, b)
+        _store(to + i + 6 * next_row, next_row, c)
+        _store(to + i + 9 * next_row, next_row, d)
+
+
+@njit(cache=True, nogil=True)
+def _add(sums, values, weight):
+    return fma(sums[0], values[0], weight), fma(sums[1], values[1], weight), fma(sums[2], values[2], weight)
+
+
+@njit(cache=True, nogil=True)
+def _store(place, next_row, channels):
+    store(place, channels[0])
+    store(place + next_row, channels[1])
+    store(place + 2 * next_row, channels[2])

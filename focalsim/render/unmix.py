@@ -19,6 +19,7 @@ COVERAGE_STD = 0.083  # how far the true coverage lies from edge_coverage, root 
 NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
 _AROUND = 2  # pixels on either side tell what one is made of
 _ROWS, _COLUMNS = 2 * _AROUND + 1, LANES + 2 * _AROUND  # that tell of sixteen neighbours
+_PLANES = 11  # of the frame and the layers so far, see unmix
 _FOUND = 9  # front red, green, blue, coverage, disparity; back red, green, blue, disparity
 _ONE, _HALF, _THIRD = np.float32(1.0), np.float32(0.5), np.float32(1 / 3)
 _TRUST = np.float32(1 / COVERAGE_STD**2)
@@ -47,11 +48,10 @@ def unmix(
     behind = rgb if hidden_rgb is None else hidden_rgb
     pure = np.where(edge, np.float32(MIXED), _ONE)
     found = np.empty((len(blocks), _FOUND, LANES), np.float32)
+    patches = np.empty((get_num_threads(), _PLANES, _ROWS, 3 * _COLUMNS), np.float32)
+    places = np.empty((get_num_threads(), _PLANES, _ROWS), np.int64)
     for coverage in (pure, f_cov):
         planes = _flat(disparity_px, coverage, f_q, b_q, f_rgb, b_rgb, low_px, high_px, known, rgb, behind)
-        threads = get_num_threads()
-        patches = np.empty((threads, len(planes), _ROWS, 3 * _COLUMNS), np.float32)
-        places = np.empty((threads, len(planes), _ROWS), np.int64)
         _unmix(blocks, edge.shape[1], planes, edge_coverage(), coverage is pure, patches, places, found)
         _take_over(blocks, edge, found, *layers)
 
@@ -149,8 +149,8 @@ def _add_sample(near, far, weight, q, color, lowest, middle, highest):
 @njit(cache=True, nogil=True)
 def _variance(sums):
     """Of a colour yet unseen among those that are summed up, a channel."""
-    weights, squares, _, square, red, green, blue = sums
-    r, g, b = red / weights, green / weights, blue / weights
+    weights, squares, square = sums[0], sums[1], sums[3]
+    r, g, b = _color(sums)
     scatter = square / weights - (r * r + g * g + b * b)
     # A sum of weights says less than as many colours: too little scatter was seen, and the mean is uncertain itself.
     share = smaller(squares / (weights * weights), fill(_HALF))
