@@ -29,8 +29,8 @@ from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
 from focalsim.render.kernels import LARGEST_PX, kernel_table
-from focalsim.render.resample import LOBES
-from focalsim.render.tensors import AxisMaps, cuda, plain
+from focalsim.render.resample import LOBES, AxisMap
+from focalsim.render.tensors import axis_taps, cuda, plain
 from focalsim.render.tensors.cuda import scatter
 from focalsim.render.tensors.kernels import disc_kernels, level_of
 from focalsim.render.tensors.levels import Level, make_levels
@@ -86,7 +86,7 @@ def compile_all(compiler):
             cuda.levels.add_large(level, q, far, q, disc)
         for channels in (1, 3):
             slope, offset = np.full((SCENES, SLICES, channels), 1.01), np.zeros((SCENES, SLICES, channels))
-            x, y = (AxisMaps(slope, offset, n, n).taps(q.device) for n in (WIDTH, HEIGHT))
+            x, y = (axis_taps(AxisMap(slope, offset, n, n), q.device) for n in (WIDTH, HEIGHT))
             cuda.warp(blurred, x, y)
     finally:
         JITFunction.run = launch

@@ -18,8 +18,10 @@ _half_codes = (np.arange(255) + 0.5) / 255.0
 CODE_EDGES = np.where(_half_codes <= 0.04045, _half_codes / 12.92, ((_half_codes + 0.055) / 1.055) ** 2.4)
 # A table finer than the narrowest code interval (1/3294.6) finds the code to within one, one comparison settles it.
 _TABLE_SIZE = 4096
-_TABLE = np.searchsorted(CODE_EDGES, np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE).astype(np.uint8)
-_NEXT_EDGE = np.append(CODE_EDGES, np.inf).astype(np.float32)
+ENCODING = (
+    np.searchsorted(CODE_EDGES, np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE).astype(np.uint8),
+    np.append(CODE_EDGES, np.inf).astype(np.float32),  # where the code after each begins
+)
 
 
 def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -53,7 +55,7 @@ def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     from focalsim.encode import encode8  # compiled; whoever only reads shards does without
 
     flat = np.ascontiguousarray(linear, np.float32).reshape(-1)
-    return encode8(flat, _TABLE, _NEXT_EDGE).reshape(np.shape(linear))
+    return encode8(flat, *ENCODING).reshape(np.shape(linear))
 
 
 def encode_srgb(linear: NDArray[np.floating]) -> NDArray[np.float64]:

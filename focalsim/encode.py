@@ -13,6 +13,15 @@ _SOME = 1024  # values that are clipped and placed in vector code before they ar
 def encode8(linear: NDArray[np.float32], table: NDArray[np.uint8], next_edge: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Codes (n,) of light (n,): a code from the evenly spaced ``table``, or the one after it from its edge on."""
     codes = np.empty(linear.size, np.uint8)
+    encode8_into(linear, table, next_edge, codes)
+    return codes
+
+
+@njit(cache=True, nogil=True)
+def encode8_into(
+    linear: NDArray[np.float32], table: NDArray[np.uint8], next_edge: NDArray[np.float32], codes: NDArray[np.uint8]
+) -> None:
+    """:func:`encode8` where the codes' place is given."""
     steps = np.float32(table.size - 1)
     clipped, places = np.empty(_SOME, np.float32), np.empty(_SOME, np.int32)
     for start in range(0, linear.size, _SOME):
@@ -25,7 +34,6 @@ def encode8(linear: NDArray[np.float32], table: NDArray[np.uint8], next_edge: ND
         for i in range(some.size):
             code = table[np.uint32(places[i])]
             found[i] = code + (clipped[i] >= next_edge[code])
-    return codes
 
 
 @njit(cache=True, nogil=True)

@@ -49,24 +49,45 @@ def by_lanes(
     first: NDArray[np.int64], weights: NDArray[np.float32], channels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """``left`` and ``weights`` of :class:`LaneTaps`."""
-    pixels, taps = weights.shape
-    size = pixels * channels
-    groups = (size + LANES - 1) // LANES
-    start = np.empty(size, np.int64)
-    for j in range(size):
-        start[j] = channels * first[j // channels] + j % channels - j % LANES
-    left = np.empty(groups, np.int64)
-    latest = 0
-    for group in range(groups):
-        here = start[LANES * group : LANES * (group + 1)]  # differ by whole pixels
-        left[group] = here.min()
-        latest = max(latest, (here.max() - left[group]) // channels)
-    spread = np.zeros((groups, taps + latest, LANES), np.float32)
-    for j in range(size):
-        late = (start[j] - left[j // LANES]) // channels
-        for t in range(taps):
-            spread[j // LANES, late + t, j % LANES] = weights[j // channels, t]
+    left = np.empty((channels * len(first) + LANES - 1) // LANES, np.int64)
+    spread = np.zeros((len(left), weights.shape[1] + place_lanes(first, channels, left), LANES), np.float32)
+    spread_lanes(first, weights, channels, left, spread)
     return left, spread
+
+
+@njit(cache=True, nogil=True)
+def place_lanes(first: NDArray[np.int64], channels: int, left: NDArray[np.int64]) -> int:
+    """Fill ``left`` of :class:`LaneTaps`; returns how many more taps than a pixel some sixteen values have."""
+    latest = 0
+    for group in range(len(left)):
+        start = LANES * group
+        low = high = _start(first, channels, start)
+        for j in range(start + 1, min(start + LANES, channels * len(first))):
+            low, high = min(low, _start(first, channels, j)), max(high, _start(first, channels, j))
+        left[group] = low
+        latest = max(latest, (high - low) // channels)  # they differ by whole pixels
+    return latest
+
+
+@njit(cache=True, nogil=True)
+def spread_lanes(
+    first: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    channels: int,
+    left: NDArray[np.int64],
+    spread: NDArray[np.float32],
+) -> None:
+    """Fill in ``weights`` of :class:`LaneTaps`, zeros before."""
+    for j in range(channels * len(first)):
+        late = (_start(first, channels, j) - left[j // LANES]) // channels
+        for t in range(weights.shape[1]):
+            spread[j // LANES, late + t, j % LANES] = weights[j // channels, t]
+
+
+@njit(cache=True, nogil=True)
+def _start(first: NDArray[np.int64], channels: int, j: int) -> int:
+    """Where the first of sixteen values would read if value j were made of what stands there."""
+    return int(channels * first[j // channels] + j % channels - j % LANES)
 
 
 def combine(image: NDArray[Any], down: Taps, along: LaneTaps) -> NDArray[np.float32]:

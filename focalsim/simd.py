@@ -152,6 +152,15 @@ def _emit_prefetch(_typing: Any, place: Any) -> Any:
     return types.void(types.int64), codegen
 
 
+def _emit_take_number(_typing: Any, place: Any) -> Any:
+    """The int64 at address ``place``, which becomes one more: of all threads that ask, none is told the same."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", pointer(builder, args[0], 0, INTEGER), ir.Constant(INTEGER, 1), "monotonic")
+
+    return types.int64(types.int64), codegen
+
+
 def _emit_store_pixels(_typing: Any, place: Any, red: Any, green: Any, blue: Any) -> Any:
     """Write sixteen pixels, three floats each, from address ``place`` on."""
 
@@ -261,6 +270,7 @@ load_pixels: Any = intrinsic(_emit_load_pixels)
 store: Any = intrinsic(_emit_store)
 largest_of: Any = intrinsic(_emit_largest_of)
 prefetch: Any = intrinsic(_emit_prefetch)
+take_number: Any = intrinsic(_emit_take_number)
 store_pixels: Any = intrinsic(_emit_store_pixels)
 fma: Any = intrinsic(_emit_fma)
 fma_each: Any = intrinsic(_emit_fma_each)

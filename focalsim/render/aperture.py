@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from focalsim.camera.effects import Aperture
 from focalsim.render.interpolation import SUPPORT_PX, keys6
 from focalsim.render.kernels import BASIS_SIZE, diameter_of, lens_basis, level_of
+from focalsim.render.resample import Piece, planar
 from focalsim.render.scatter import ENOUGH
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, SeenSamples, steeply_seen
 
@@ -115,9 +116,13 @@ class ApertureScatter:
         table = aperture_table(aperture, largest_px)
         self._table = (table.radius, table.start, table.weights)
 
-    def blur(self, focus_disparity_px: float, out: NDArray[np.float32], top: int = 0) -> None:
-        """Render the rows from ``top`` of the slice at g/s into ``out``, an image as resample.planar gives it."""
-        _blur(self._front, self._back, np.float32(focus_disparity_px), self._table, top, out)
+    def render(self, focus_disparity_px: NDArray[np.float64], piece: Piece, stack: NDArray[Any]) -> None:
+        """As scatter.Scatter.render."""
+        top, end = piece.local_rows
+        blurred = planar((end - top, self._front[2].shape[1]))
+        for n, focus_q in enumerate(focus_disparity_px.astype(np.float32)):
+            _blur(self._front, self._back, focus_q, self._table, top, blurred)
+            piece.apply(blurred, n, stack)
 
 
 def reach_rows(aperture: Aperture, largest_px: float) -> tuple[int, int]:

@@ -8,7 +8,7 @@ picture that fits in the memory is one band.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from focalsim.camera.effects import Aperture
 from focalsim.render import aperture as polygon
 from focalsim.render import scatter as disc
 from focalsim.render.layers import Layers, lens_reach_px, split_layers
-from focalsim.render.resample import ALL_CHANNELS, ChannelMap, planar, resample
+from focalsim.render.resample import AxisMap, Piece, Warp
 from focalsim.render.visibility import seen_samples
 
 # What bands may take beside the picture and its stack. A picture of 4032 x 3024 with discs of 78 pixels prepares its
@@ -29,9 +29,6 @@ MEMORY_BYTES = 400 << 20
 _BYTES_PER_PIXEL = 114  # of a band with its halo: layers, then samples and their coarser levels; measured
 # A layer's sample depends on the two pixels around, in two rounds, and on their edges; and a disc is rounded up to one.
 _UNMIX_ROWS = 6
-
-
-Encode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # light to codes, pixel by pixel
 
 
 @dataclass(frozen=True)
@@ -93,32 +90,22 @@ class Band:
 def render_bands(
     frame: Frame,
     focus_disparity_px: NDArray[np.float64],
-    maps: list[list[ChannelMap]],
+    maps: tuple[AxisMap, AxisMap],
     aperture: Aperture | None,
     stack: NDArray[Any],
-    encode: Encode | None,
 ) -> None:
-    """Fill ``stack`` (S, h, w, 3) with the slices focused at these (S,), each warped by its maps, then encoded."""
+    """Fill ``stack`` (S, h, w, 3), of light or codes, with the slices focused at these (S,), warped by ``maps``."""
     largest = frame.largest_blur_px(focus_disparity_px)
     focus_px = float(focus_disparity_px.min()), float(focus_disparity_px.max())
     reach = disc.reach_rows(largest) if aperture is None else polygon.reach_rows(aperture, largest)
-    warp_rows = max(y.taps for channel_maps in maps for _, _, y in channel_maps) - 1
-    done = np.zeros((len(maps), max(map(len, maps))), np.intp)  # output rows
-    for band in plan_bands(frame, *reach, warp_rows):
+    warp = Warp(*maps)
+    done = np.zeros_like(warp.fours(0))
+    for band in plan_bands(frame, *reach, warp.rows - 1):
+        ready = warp.fours(band.blurred.stop)
         scene = _scatter(frame, band, aperture, focus_px, largest)
-        blurred = planar((band.blurred.stop - band.blurred.start, frame.depth_m.shape[1]))
-        for n, focus in enumerate(focus_disparity_px):
-            scene.blur(focus, blurred, band.blurred.start - band.samples.start)
-            for k, (channels, x, y) in enumerate(maps[n]):
-                first, done[n, k] = done[n, k], y.done_before(band.blurred.stop)
-                rows = stack[n, first : done[n, k]]
-                if channels == ALL_CHANNELS and encode is None:
-                    resample(blurred, x, y, rows, band.blurred.start, first)
-                else:
-                    light = np.empty(rows.shape, np.float32)
-                    resample(blurred, x, y, light, band.blurred.start, first)
-                    rows[..., channels] = light[..., channels] if encode is None else encode(light[..., channels])
-        del scene, blurred  # before the next band needs the same again
+        scene.render(focus_disparity_px, Piece(warp, done, ready, band.blurred, band.samples.start), stack)
+        del scene  # before the next band needs the same again
+        done = ready
 
 
 def _scatter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from focalsim.errors import RenderError
 _ASPECT_TOLERANCE = 0.01
 
 Window = tuple[int, int, int, int]  # left, top, width, height
+Encode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # light to codes, pixel by pixel
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,32 +8,38 @@ output pixel's own footprint: the result is again the average over the pixel's a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from focalsim.separable import Taps, by_lanes
+from focalsim.camera.effects import LateralColor
+from focalsim.color import ENCODING
+from focalsim.encode import encode8_into
+from focalsim.separable import Taps, place_lanes, spread_lanes
 from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, store, store_pixels, zero
 
 LOBES = 4
-ALL_CHANNELS = slice(0, 3)  # red, green and blue
-_TOGETHER = 4  # rows of output
+_TOGETHER = 4  # rows of output that are summed at a time, since they share most of their source rows
 
 
 @dataclass(frozen=True, slots=True)
 class AxisMap:
-    """Source coordinate of output pixel j along one axis:  x = slope j + offset  (pixel centres at integers)."""
+    """Source coordinate of output pixel j along one axis:  x = slope j + offset  (pixel centres at integers).
 
-    slope: float
-    offset: float
+    ``slope`` and ``offset`` are numbers, or arrays of any shape for as many maps.
+    """
+
+    slope: Any
+    offset: Any
     n_out: int
     n_in: int
 
     @property
     def identity(self) -> bool:
-        """True where nothing moves."""
-        return self.slope == 1.0 and self.offset == 0.0 and self.n_out == self.n_in
+        """True where nothing moves in any of the maps."""
+        return self.n_out == self.n_in and bool(np.all(self.slope == 1.0) and np.all(self.offset == 0.0))
 
     def nearest(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Index of the source pixel nearest to each output pixel's centre, and whether it lies inside the source."""
@@ -42,41 +48,28 @@ class AxisMap:
 
     @property
     def taps(self) -> int:
-        """Source pixels that an output pixel is made of."""
-        return int(np.ceil(self.slope)) + 2 * LOBES + 1
-
-    def done_before(self, stop: int) -> int:
-        """How many output pixels, the first ones, need no source pixel from ``stop`` on; at the source's end all."""
-        if stop >= self.n_in:
-            return self.n_out
-        ends = _first(self.slope, self.offset, self.n_out) + self.taps
-        return int(np.searchsorted(ends, stop, "right"))
+        """Source pixels that an output pixel is made of, at most."""
+        return 1 if self.identity else int(np.ceil(np.max(self.slope))) + 2 * LOBES + 1
 
     def weights(self) -> Taps:
-        """What each output pixel is made of."""
-        return Taps(*_weights(self.slope, self.offset, self.n_out, self.taps))
-
-
-ChannelMap = tuple[slice, AxisMap, AxisMap]  # channels, and their maps along x and y
+        """What each output pixel is made of, by a single map."""
+        slope, offset = np.asarray(self.slope).item(), np.asarray(self.offset).item()
+        return Taps(*_weights(slope, offset, self.n_out, self.n_in, self.taps))
 
 
 # Sine and cosine of pi k / LOBES, by which k pixels turn the kernel's angle; they repeat after 2 LOBES.
 _SINES, _COSINES = (f(np.pi / LOBES * np.arange(2 * LOBES)) for f in (np.sin, np.cos))
 
 
-@njit(cache=True, nogil=True)
-def _first(slope, offset, n_out):
-    """The first source pixel of each output pixel."""
-    first = np.empty(n_out, np.int64)
+@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loops from vectors
+def _weights(slope, offset, n_out, n_in, taps):
+    """:class:`Taps` of an axis."""
+    first, weights = np.empty(n_out, np.int64), np.zeros((n_out, taps), np.float32)
+    if slope == 1.0 and offset == 0.0 and n_out == n_in:
+        first[:], weights[:, 0] = np.arange(n_out), np.float32(1.0)  # not a bit is lost where nothing moves
+        return first, weights
     for j in range(n_out):
         first[j] = int(np.floor(slope * j + offset - slope / 2 + 0.5)) - LOBES
-    return first
-
-
-@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loops from vectors
-def _weights(slope, offset, n_out, taps):
-    """:class:`Taps` of an axis."""
-    first = _first(slope, offset, n_out)
     # Borders of output pixels: how far right of the left border of the source pixel that comes first for the output
     # pixel before; and sine and cosine of pi / LOBES times that, from border to border by one turn.
     borders = n_out + 1
@@ -91,7 +84,6 @@ def _weights(slope, offset, n_out, taps):
         sine[j + 1], cosine[j + 1] = s * back_c - c * back_s, c * back_c + s * back_s
         s, c = s * turn_c + c * turn_s, c * turn_c - s * turn_s
     after = _primitive(distance, sine, cosine, taps)
-    weights = np.empty((n_out, taps), np.float32)
     for j in range(n_out):
         # The right border is the next pixel's left one, seen from that one's first source pixel.
         moved = first[j] - first[j - 1] if j > 0 else 0
@@ -138,20 +130,28 @@ def _primitive(distance, sine, cosine, taps):
     return kernel[1:]
 
 
-def breathing_map(
-    source_size: tuple[int, int],
+def breathing_maps(
+    shape: tuple[int, ...],
+    window: tuple[int, int, int, int],
     output_size: tuple[int, int],
-    magnification: float,
-    principal_point_px: tuple[float, float],
+    magnification: Any,
+    principal_point_px: Any,
+    lateral_color: LateralColor | None = None,
 ) -> tuple[AxisMap, AxisMap]:
-    """Maps of the two axes (x, y) for sizes (W, H): the source, reduced to the output's scale, is zoomed about its
-    centre by ``magnification`` and moved by ``principal_point_px`` output pixels. One scale serves both axes.
+    """Maps of the two axes (x, y), each of slopes and offsets (..., C), for magnifications (...) and points (..., 2).
+
+    The ``window`` (left, top, width, height) of a source of ``shape`` (H, W), reduced to the scale of ``output_size``
+    (W, H), is zoomed about its centre and moved by ``principal_point_px`` output pixels. One scale serves both axes.
+    C is 1, or 3 where the channels differ.
     """
-    scale = source_scale(source_size, output_size)
-    slope = scale / magnification
+    scales = [1.0] if lateral_color is None else [1 + lateral_color.red, 1.0, 1 + lateral_color.blue]
+    slope = source_scale(window[2:], output_size) / (np.asarray(magnification)[..., None] * scales)
+    shift = np.asarray(principal_point_px)
     x, y = (
-        AxisMap(slope, (n_in - 1) / 2 - slope * ((n_out - 1) / 2 + shift), n_out, n_in)
-        for n_in, n_out, shift in zip(source_size, output_size, principal_point_px, strict=True)
+        AxisMap(slope, (n - 1) / 2 - slope * ((n_out - 1) / 2 + shift[..., axis, None]) + start, n_out, n_in)
+        for axis, (n, n_out, start, n_in) in enumerate(
+            zip(window[2:], output_size, window[:2], shape[1::-1], strict=True)
+        )
     )
     return x, y
 
@@ -167,95 +167,228 @@ def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
 
 
-def resample(
-    image: NDArray[np.float32], x: AxisMap, y: AxisMap, out: NDArray[np.float32], top: int = 0, first: int = 0
-) -> None:
-    """Resample ``image``, :func:`planar`, into ``out`` (h, w, 3); borders are replicated.
+class Warp:
+    """Breathing of S slices in C channels (1 where all move alike, or 3), ready to be applied.
 
-    Of large pictures ``image`` holds the rows from ``top`` on, and ``out`` the output's rows from ``first`` on.
+    Output rows are made by fours, each from ``rows`` rows of the source at most.
     """
-    if x.identity and y.identity:
-        out[:] = image[first - top : first - top + len(out), :, : x.n_in].transpose(0, 2, 1)
-        return
-    part = slice(first, first + len(out))
-    left, lanes, starts, shared, pad = _plan(
-        (x.slope, x.offset, x.n_out, x.taps), (y.slope, y.offset, y.n_out, y.taps), x.n_in, part, top
-    )
-    rows = np.empty((get_num_threads(), _TOGETHER, 3, x.n_in + 2 * pad), np.float32)
-    lines = np.empty((get_num_threads(), LANES, 3), np.float32)
-    _resample(image, x.n_in, left, lanes, starts, shared, rows, lines, out)
+
+    def __init__(self, x: AxisMap, y: AxisMap) -> None:
+        maps, threads, groups = np.size(x.slope), get_num_threads(), -(-x.n_out // LANES)
+        # Between its first pixel and its last, sixteen or four output pixels on, a map gains or loses so many.
+        late = int(np.ceil(np.max(np.abs(np.subtract(x.slope, 1))) * (LANES - 1)))
+        self.rows = y.taps + int(np.ceil(np.max(y.slope) * (_TOGETHER - 1)))
+        left, lanes = np.empty((maps, groups), np.int64), np.zeros((maps, groups, x.taps + late, LANES), np.float32)
+        starts = np.empty((*np.shape(y.slope), -(-y.n_out // _TOGETHER)), np.int64)
+        shared = np.zeros((maps, starts.shape[-1], _TOGETHER, self.rows), np.float32)
+        _plan(_parts(x), _parts(y), left, lanes, starts.reshape(maps, -1), shared)
+        # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
+        pad = max(-int(left.min()), int(left.max()) + lanes.shape[2] + LANES - x.n_in, LANES)
+        self.plan = x.n_in, left, lanes, starts.reshape(maps, -1), shared, *ENCODING
+        self._starts = starts  # (S, C, fours): the first of their source rows
+        self._height = y.n_in
+        self.work = (
+            np.empty((threads, self.rows), np.int64),  # addresses of source rows
+            np.empty((threads, _TOGETHER, 3, x.n_in + 2 * pad), np.float32),  # sums down the columns
+            np.empty((threads, _TOGETHER, 3 * LANES * groups), np.float32),  # rows of output
+            np.empty((threads, 3 * x.n_out), np.uint8),  # and the codes of one
+        )
+
+    def fours(self, stop: int) -> NDArray[np.intp]:
+        """How many fours (S, C), the first ones, need no source row from ``stop`` on; at the source's end all."""
+        count: NDArray[np.intp] = np.sum((self._starts + self.rows <= stop) | (stop >= self._height), axis=2)
+        return count
 
 
-@njit(cache=True, nogil=True)
-def _plan(x, y, width, part, top):
-    """By sixteens what the output's columns are made of, and by fours its rows in this part."""
-    first, weights = _weights(*x)
-    left, lanes = by_lanes(first, weights, 1)
-    # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
-    pad = max(-left.min(), left.max() + lanes.shape[1] + LANES - width, LANES)
-    first, weights = _weights(*y)
-    starts, shared = _together(first[part] - top, weights[part])
-    return left, lanes, starts, shared, pad
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a band of blurred rows gives a warp to do: of slices and channels (S, C) the fours ``done`` to ``ready``.
 
-
-@njit(cache=True, nogil=True)
-def _together(first, weights):
-    """Rows by fours: their first source row (n,), and weights (n, 4, sources) of this and its followers.
-
-    Those of the last four that are no more are the last row again.
+    rows  of the source that are blurred
+    top   the row from which on it is counted below
     """
-    groups, taps = (len(first) + _TOGETHER - 1) // _TOGETHER, weights.shape[1]
-    spread = 0
-    for y in range(len(first)):
-        spread = max(spread, first[y] - first[y // _TOGETHER * _TOGETHER])
-    starts, shared = np.empty(groups, np.int64), np.zeros((groups, _TOGETHER, taps + spread), np.float32)
-    for group in range(groups):
-        starts[group] = first[_TOGETHER * group]
-        for k in range(_TOGETHER):
-            y = min(_TOGETHER * group + k, len(first) - 1)
-            late = first[y] - starts[group]
-            shared[group, k, late : late + taps] = weights[y]
-    return starts, shared
+
+    warp: Warp
+    done: NDArray[np.intp]
+    ready: NDArray[np.intp]
+    rows: slice
+    top: int
+
+    @property
+    def local_rows(self) -> tuple[int, int]:
+        """The blurred rows."""
+        return self.rows.start - self.top, self.rows.stop - self.top
+
+    @property
+    def plan(self) -> tuple[Any, ...]:
+        """For :func:`warp_four`."""
+        width, left, lanes, starts, *others = self.warp.plan
+        return width, left, lanes, starts - self.top, *others
+
+    def tasks(self, parts: int) -> NDArray[np.int64]:
+        """Each slice in so many parts: (S, parts, 3 + 2 C), a task is a slice, the first and last of the rows that it
+        needs, and the first and last of its fours in each channel.
+        """
+        slices, channels = self.done.shape
+        cuts = self.done[:, None] + (self.ready - self.done)[:, None] * np.arange(parts + 1)[:, None] // parts
+        low, high = cuts[:, :-1], cuts[:, 1:]
+        starts = self.plan[3].reshape(slices, channels, -1)
+        slice_, channel = np.arange(slices)[:, None, None], np.arange(channels)
+        begin, end = self.local_rows
+        after = self.warp.rows - 1
+        tasks = np.empty((slices, parts, 3 + 2 * channels), np.int64)
+        tasks[..., 0] = slice_[..., 0]
+        tasks[..., 1] = np.where(low < high, starts[slice_, channel, low % starts.shape[2]], end).min(axis=2)
+        tasks[..., 2] = np.where(low < high, starts[slice_, channel, high - 1] + after, begin).max(axis=2)
+        np.clip(tasks[..., 1:3], begin, end - 1, out=tasks[..., 1:3])
+        tasks[..., 2] += 1
+        tasks[..., 3::2], tasks[..., 4::2] = low, high
+        return tasks
+
+    def apply(self, image: NDArray[np.float32], slice_: int, stack: NDArray[Any]) -> None:
+        """Warp the blurred rows of a slice, as :func:`planar` gives them, into ``stack`` (S, h, w, 3)."""
+        light, codes = light_and_codes(stack)
+        for channel, fours in enumerate(zip(self.done[slice_], self.ready[slice_], strict=True)):
+            channels = self.done.shape[1]
+            which = slice_ * channels + channel, channel if channels > 1 else -1
+            _apply(image, self.local_rows[0], which, fours, self.plan, self.warp.work, light[slice_], codes[slice_])
+
+
+def light_and_codes(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """``stack`` (S, h, w, 3) as the one it is, and an empty one as the other: compiled code takes both."""
+    empty = np.empty((len(stack), 0, 0, 3), np.uint8 if stack.dtype == np.float32 else np.float32)
+    return (stack, empty) if stack.dtype == np.float32 else (empty, stack)
+
+
+def _parts(axis: AxisMap) -> tuple[NDArray[np.float64], NDArray[np.float64], int, int, int]:
+    return np.ravel(axis.slope), np.ravel(axis.offset), axis.n_out, axis.n_in, axis.taps
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _resample(image, width, left, lanes, starts, shared, rows, lines, out):
-    height, _, stride = image.shape
-    plane, taps = 4 * stride, lanes.shape[1]
-    next_row = 4 * rows.shape[3]
-    pad = (rows.shape[3] - width) // 2
-    n_out = out.shape[1]
-    for group in prange(len(starts)):
-        thread = get_thread_id()
-        four, line = rows[thread], lines[thread]  # line holds the last pixels of a row, fewer than sixteen
-        _down_columns(address(image), plane, height, starts[group], shared[group], address(four) + 4 * pad, next_row)
-        for k in range(min(_TOGETHER, len(out) - _TOGETHER * group)):
-            row, y = four[k], _TOGETHER * group + k
-            for c in range(3):
-                row[c, :pad] = row[c, pad]
-                row[c, pad + width :] = row[c, pad + width - 1]
-            read, write = address(row) + 4 * pad, address(out[y])
-            for n in range(len(left)):
-                weights, place = address(lanes) + BYTES * taps * n, read + 4 * left[n]
-                red, green, blue = zero(), zero(), zero()
-                for t in range(taps):
-                    weight = load(weights + BYTES * t)
-                    red = fma_each(red, weight, load(place + 4 * t))
-                    green = fma_each(green, weight, load(place + next_row + 4 * t))
-                    blue = fma_each(blue, weight, load(place + 2 * next_row + 4 * t))
-                whole = LANES * (n + 1) <= n_out
-                store_pixels(write + 3 * BYTES * n if whole else address(line), red, green, blue)
-            if n_out % LANES > 0:
-                out[y, n_out - n_out % LANES :] = line[: n_out % LANES]
+def _plan(x, y, left, lanes, starts, shared):
+    for m in prange(len(left)):
+        _plan_map(m, x, y, left[m], lanes[m], starts[m], shared[m])
 
 
 @njit(cache=True, nogil=True)
-def _down_columns(image, plane, height, start, weights, to, next_row):
+def _plan_map(m, x, y, left, lanes, starts, shared):
+    """By sixteens what the output's columns are made of, and by fours its rows, of one map."""
+    slope, offset, n_out, n_in, taps = x
+    first, weights = _weights(slope[m], offset[m], n_out, n_in, taps)
+    place_lanes(first, 1, left)
+    spread_lanes(first, weights, 1, left, lanes)
+    slope, offset, n_out, n_in, taps = y
+    first, weights = _weights(slope[m], offset[m], n_out, n_in, taps)
+    _put_together(first, weights, starts, shared)
+
+
+@njit(cache=True, nogil=True)
+def _put_together(first, weights, starts, shared):
+    """Rows by fours: their first source row (fours,), and weights (fours, 4, rows) of this and its followers.
+
+    Those of the last four that are no more are the last row again. ``shared`` holds zeros before.
+    """
+    taps = weights.shape[1]
+    for four in range(len(starts)):
+        starts[four] = first[_TOGETHER * four]
+        for k in range(_TOGETHER):
+            y = min(_TOGETHER * four + k, len(first) - 1)
+            late = first[y] - starts[four]
+            shared[four, k, late : late + taps] = weights[y]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _apply(image, top, which, fours, plan, work, light, codes):
+    sources, sums, lines, coded = work
+    starts, rows = plan[3], sources.shape[1]
+    for four in prange(fours[0], fours[1]):
+        thread = get_thread_id()
+        for t in range(rows):
+            row = min(max(starts[which[0], four] + t - top, 0), len(image) - 1)
+            sources[thread, t] = address(image) + 4 * row * image.shape[1] * image.shape[2]
+        memory = sources[thread], sums[thread], lines[thread], coded[thread]
+        warp_four(4 * image.shape[2], which, four, plan, memory, light, codes)
+
+
+@njit(cache=True, nogil=True)
+def warp_four(plane, which, four, plan, memory, light, codes):
+    """Make four rows of a slice's ``light`` or ``codes`` (h, w, 3), the other of which is empty.
+
+    plane   bytes from a channel of the source to the next
+    which   number of the map, and the one channel that it is for, or -1 for all
+    memory  addresses of the source's rows, and room for what comes between
+    """
+    width, left, lanes, _, shared, table, next_edge = plan
+    number, channel = which
+    sources, sums, lines, coded = memory
+    encoded = codes.size > 0
+    height, n_out = (codes.shape if encoded else light.shape)[:2]
+    direct = not encoded and channel < 0
+    next_row = 4 * sums.shape[2]
+    pad = (sums.shape[2] - width) // 2
+    _down_columns(sources, plane, shared[number, four], address(sums) + 4 * pad, next_row)
+    for k in range(_TOGETHER):
+        row = sums[k]
+        for c in range(3):
+            row[c, :pad] = row[c, pad]
+            row[c, pad + width :] = row[c, pad + width - 1]
+    first = _TOGETHER * four
+    count = min(_TOGETHER, height - first)
+    for k in range(_TOGETHER):
+        sources[k] = address(light[first + k]) if direct and k < count else address(lines[k])
+    _along_rows(address(sums) + 4 * pad, next_row, left[number], lanes[number], sources, n_out, lines)
+    for k in range(count):
+        if encoded:
+            encode8_into(lines[k, : 3 * n_out], table, next_edge, coded)
+            _put(coded, channel, codes[first + k])
+        else:
+            done = n_out // LANES * LANES if direct else 0
+            _put(lines[k, 3 * done :], channel, light[first + k, done:])
+
+
+@njit(cache=True, nogil=True)
+def _along_rows(sums, next_row, left, lanes, to, n_out, lines):
+    """Four rows at a time, whose weights are the same, to these addresses; the last pixels, fewer than sixteen, to
+    ``lines``.
+    """
+    for n in range(len(left)):
+        weights, place = address(lanes[n]), sums + 4 * left[n]
+        a = b = c = d = (zero(), zero(), zero())
+        for t in range(lanes.shape[1]):
+            weight = load(weights + BYTES * t)
+            a = _add_each(a, weight, place + 4 * t, next_row)
+            b = _add_each(b, weight, place + 4 * t + 3 * next_row, next_row)
+            c = _add_each(c, weight, place + 4 * t + 6 * next_row, next_row)
+            d = _add_each(d, weight, place + 4 * t + 9 * next_row, next_row)
+        whole, move = LANES * (n + 1) <= n_out, 3 * BYTES * n
+        store_pixels((to[0] if whole else address(lines[0])) + move, a[0], a[1], a[2])
+        store_pixels((to[1] if whole else address(lines[1])) + move, b[0], b[1], b[2])
+        store_pixels((to[2] if whole else address(lines[2])) + move, c[0], c[1], c[2])
+        store_pixels((to[3] if whole else address(lines[3])) + move, d[0], d[1], d[2])
+
+
+@njit(cache=True, nogil=True)
+def _add_each(sums, weight, place, next_row):
+    red, green, blue = load(place), load(place + next_row), load(place + 2 * next_row)
+    return fma_each(sums[0], weight, red), fma_each(sums[1], weight, green), fma_each(sums[2], weight, blue)
+
+
+@njit(cache=True, nogil=True)
+def _put(values, channel, row):
+    """Take over a row (n, 3), or one channel of it, from values one after another."""
+    for x in range(len(row)):
+        for c in range(3):
+            if channel < 0 or c == channel:
+                row[x, c] = values[3 * x + c]
+
+
+@njit(cache=True, nogil=True)
+def _down_columns(sources, plane, weights, to, next_row):
     """Four rows of three channels at a time, so that what they share is read once: it does not stay in the cache."""
     for i in range(0, plane, BYTES):
         a = b = c = d = (zero(), zero(), zero())
-        for t in range(weights.shape[1]):
-            place = image + 3 * plane * min(max(start + t, 0), height - 1) + i
+        for t in range(len(sources)):
+            place = sources[t] + i
             values = load(place), load(place + plane), load(place + 2 * plane)
             a, b = _add(a, values, weights[0, t]), _add(b, values, weights[1, t])
             c, d = _add(c, values, weights[2, t]), _add(d, values, weights[3, t])

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
+from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import (
@@ -32,6 +32,7 @@ from focalsim.render.kernels import (
     octant_place,
     reach_px,
 )
+from focalsim.render.resample import Piece, light_and_codes, warp_four
 from focalsim.render.samples import MERGE_PX, PLANES, Samples
 from focalsim.render.scatter_code import (
     GROUP,
@@ -48,7 +49,7 @@ from focalsim.render.scatter_code import (
     spread_32,
 )
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples, steeply_seen
-from focalsim.simd import BYTES, LANES, address, aligned, largest_of, prefetch
+from focalsim.simd import BYTES, LANES, address, aligned, largest_of, prefetch, take_number
 
 _LEAST_ROWS = 32  # of output in one thread's piece of work, which also spreads the samples of some rows around it
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
@@ -80,34 +81,57 @@ class Scatter:
             largest_px /= 2
             self._levels.append(self._levels[-1].coarser(reach_px(largest_px)))
 
-    def blur(self, focus_disparity_px: float, out: NDArray[np.float32], top: int = 0) -> None:
-        """Render the rows from ``top`` of the slice focused at g/s into ``out``, an image as resample.planar gives it.
+    def render(self, focus_disparity_px: NDArray[np.float64], piece: Piece, stack: NDArray[Any]) -> None:
+        """Render the slices focused at g/s (S,) into ``stack`` (S, h, w, 3), as far as ``piece`` goes.
 
         Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
         """
-        above = self._levels[1:] + [None]
-        rows = [(top, top + len(out))]
-        for level in self._levels[1:]:
-            first, last = rows[-1]
-            rows.append((max(first // 2 - _JOIN_ROWS, 0), min((last + 1) // 2 + _JOIN_ROWS, level.height)))
-        for n, level, coarser in reversed(list(zip(range(len(above)), self._levels, above, strict=True))):
-            spans, sums = (_NO_SPANS, _NO_SUMS) if coarser is None else (coarser.spans, coarser.sums)
-            focus_q = np.float32(focus_disparity_px / 2**n)
-            _blur(
-                level.arrays,
-                spans,
-                focus_q,
-                n > 0,
-                self._table,
-                sums,
-                level.has_back,
-                level.work,
-                level.left,
-                level.width,
-                rows[n],
-                level.sums,
-                out,
-            )
+        finest, *coarser = self._levels
+        wanted = [piece.local_rows]
+        for level in coarser:
+            first, last = wanted[-1]
+            wanted.append((max(first // 2 - _JOIN_ROWS, 0), min((last + 1) // 2 + _JOIN_ROWS, level.height)))
+        # Sums of coarser levels take much room: where there are some, one slice is rendered after another.
+        together = 1 if coarser else len(focus_disparity_px)
+        tasks = piece.tasks(_parts(together, wanted[0], finest.reach + piece.warp.rows))
+        warped = piece.plan, piece.warp.work, *light_and_codes(stack)
+        for n in range(0, len(tasks), together):
+            spans, sums = _NO_SPANS, _NO_SUMS
+            for k in range(len(coarser), -1, -1):
+                level, focus_q = self._levels[k], (focus_disparity_px / 2**k).astype(np.float32)
+                todo = _rows_of(n, wanted[k], level.reach) if k else tasks[n : n + together].reshape(-1, tasks.shape[2])
+                _spread(
+                    level.arrays,
+                    spans,
+                    focus_q,
+                    k > 0,
+                    self._table,
+                    sums,
+                    level.has_back,
+                    level.work,
+                    level.left,
+                    level.width,
+                    todo,
+                    wanted[k],
+                    level.sums,
+                    *warped,
+                )
+                spans, sums = level.spans, level.sums
+
+
+def _parts(slices: int, rows: tuple[int, int], around: int) -> int:
+    """Into how many tasks to part each slice, so that all are done soonest; each has to look at rows ``around`` too."""
+    count, threads = rows[1] - rows[0], get_num_threads()
+    return min(
+        range(1, max(count // _LEAST_ROWS, 1) + 1),
+        key=lambda parts: -(-slices * parts // threads) * (count / parts + around),
+    )
+
+
+def _rows_of(slice_: int, rows: tuple[int, int], reach: int) -> NDArray[np.int64]:
+    """Tasks that are rows of one slice."""
+    cuts = np.linspace(*rows, _parts(1, rows, reach) + 1).astype(np.int64)
+    return np.stack([np.full(len(cuts) - 1, slice_), cuts[:-1], cuts[1:]], axis=1)
 
 
 class _Level:
@@ -116,7 +140,7 @@ class _Level:
     def __init__(self, front: Samples, back: Samples, finest: bool = True) -> None:
         self._layers = (front, back)
         _, self.height, self.width, _ = front.span.shape
-        self.left, reach, threads = front.left_px, front.reach_px, get_num_threads()
+        self.left, self.reach, threads = front.left_px, front.reach_px, get_num_threads()
         self.arrays = tuple(
             (s.light, s.disparity, s.index, s.blocks, s.span, s.pocket, s.visibility) for s in self._layers
         )
@@ -125,11 +149,11 @@ class _Level:
         self.sums = np.empty((0, 0, 0, 0) if finest else (2, self.height, PLANES, self.width), np.float32)
         padded = front.index.shape[2]
         self.work = (
-            aligned((threads, 2, 2 * reach + 1, PLANES, padded + 2 * _MARGIN)),  # rings
+            aligned((threads, 2, 2 * self.reach + 1, PLANES, padded + 2 * _MARGIN)),  # rings
             np.empty((threads, padded + 1), np.int64),  # columns of samples that a part of the lens sees
             np.empty((threads, 2, GROUP, 8), np.float32),  # visibility of samples, as this slice sees the lens
             np.empty((threads, 2, GROUP, 3), np.int64),  # addresses of samples' light, kernels and visibility
-            np.empty((threads, 2, 1 + reach), np.int64),  # addresses of rows of the ring
+            np.empty((threads, 2, 1 + self.reach), np.int64),  # addresses of rows of the ring
             np.empty((threads, padded), np.int32),  # levels of kernels
             np.empty((threads, padded), np.int32),  # bytes to rows of the octant's table
             np.empty((threads, 3, padded // LANES + 4), np.int64),  # how far a block's kernels reach
@@ -442,43 +466,78 @@ def _finish_row(over, under, has_back, left, out):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(layers, spans, focus_q, coarse, table, coarser, has_back, work, left, width, wanted, sums, out):
-    rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
+def _spread(
+    layers, spans, focus_q, coarse, table, coarser, has_back, work, left, width, tasks, wanted, sums, plan, room, light,
+    codes,
+):  # fmt: skip
     front, back = layers
     front_span, back_span = spans
+    rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
+    sources, summed, lines, coded = room
+    blurred = np.empty((len(rings), sources.shape[1], 3, (width + LANES - 1) // LANES * LANES), np.float32)
+    taken = np.zeros(1, np.int64)
+    for n in prange(len(rings)):
+        memory = columns[n], seen[n], found[n], places[n], levels[n], rows[n], reaches[n], weights[n]
+        to_warp = sources[n], summed[n], lines[n], coded[n]
+        # Whoever is free takes the next task.
+        task = take_number(address(taken))
+        while task < len(tasks):
+            _spread_rows(
+                front, back, front_span, back_span, focus_q[tasks[task, 0]], coarse, table, coarser, has_back, rings[n],
+                memory, buffers[n], left, width, tasks[task], wanted, sums, blurred[n], plan, to_warp, light, codes,
+            )  # fmt: skip
+            task = take_number(address(taken))
+
+
+@njit(cache=True, nogil=True)
+def _spread_rows(
+    front, back, front_span, back_span, focus_q, coarse, table, coarser, has_back, rings, memory, buffer, left, width,
+    task, wanted, sums, blurred, plan, to_warp, light, codes,
+):  # fmt: skip
+    """Make some rows of a slice: sums of a coarse level, or the rows of light that the warp takes one after another."""
     pockets, height = front[1].shape[:2]
-    slots = rings.shape[2]
+    layers, spans = (front, back), (front_span, back_span)
+    slots = rings.shape[1]
     reach = slots // 2
     ours = left + _MARGIN  # of the sums' columns
-    begin, count = wanted[0], wanted[1] - wanted[0]
-    bands = min(len(rings), (count + _LEAST_ROWS - 1) // _LEAST_ROWS)
-    for band in prange(bands):
-        first, last = begin + count * band // bands, begin + count * (band + 1) // bands  # output rows [first, last)
-        thread = get_thread_id()
-        over, under = rings[thread, 0], rings[thread, 1]
-        memory = (
-            columns[thread], seen[thread], found[thread], places[thread], levels[thread], rows[thread],
-            reaches[thread], weights[thread],
-        )  # fmt: skip
-        over[:] = np.float32(0.0)
-        under[:] = np.float32(0.0)
-        # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
-        for y in range(first - reach, last + reach):
-            source = min(max(y, 0), height - 1)
-            new = (y + reach) % slots
-            away = max(first - y, y - last + 1)
-            _begin_row(over[new], y + reach, last, ours, width, coarser[0], buffers[thread])
+    first, last = task[1], task[2]
+    fours = task[3:].copy()
+    rings[:] = np.float32(0.0)
+    # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
+    for y in range(first - reach, last + reach):
+        source = min(max(y, 0), height - 1)
+        away = max(first - y, y - last + 1)
+        for k in range(2 if has_back else 1):
+            ring = rings[k]
+            _begin_row(ring[(y + reach) % slots], y + reach, last, ours, width, coarser[k], buffer)
             for p in range(pockets):
-                _scatter_row(over, y, away, p, source, left, width, front, front_span, focus_q, coarse, table, memory)
-            if has_back:
-                _begin_row(under[new], y + reach, last, ours, width, coarser[1], buffers[thread])
-                for p in range(pockets):
-                    _scatter_row(
-                        under, y, away, p, source, left, width, back, back_span, focus_q, coarse, table, memory
-                    )
-            done = y - reach
-            if done >= first and coarse:
-                sums[0, done] = over[done % slots, :, ours : ours + width]
-                sums[1, done] = under[done % slots, :, ours : ours + width]
-            elif done >= first:
-                _finish_row(over[done % slots], under[done % slots], has_back, ours, out[done - begin])
+                _scatter_row(ring, y, away, p, source, left, width, layers[k], spans[k], focus_q, coarse, table, memory)
+        done = y - reach
+        if done < first:
+            continue
+        over, under = rings[0, done % slots], rings[1, done % slots]
+        if coarse:
+            sums[0, done] = over[:, ours : ours + width]
+            sums[1, done] = under[:, ours : ours + width]
+            continue
+        _finish_row(over, under, has_back, ours, blurred[done % len(blurred)])
+        _warp_ready(done, task[0], fours, wanted, blurred, plan, to_warp, light, codes)
+
+
+@njit(cache=True, nogil=True, forceinline=True)  # as _gather_whole
+def _warp_ready(done, slice_, fours, wanted, blurred, plan, to_warp, light, codes):
+    """Warp all fours of rows that need no row after ``done``; the next and last ones of each channel are ``fours``."""
+    starts, sources = plan[3], to_warp[0]
+    channels, count = len(fours) // 2, len(sources)
+    for channel in range(channels):
+        number = channels * slice_ + channel
+        while fours[2 * channel] < fours[2 * channel + 1]:
+            four = fours[2 * channel]
+            if min(max(starts[number, four] + count - 1, wanted[0]), wanted[1] - 1) > done:
+                break
+            for t in range(count):
+                row = min(max(starts[number, four] + t, wanted[0]), wanted[1] - 1)
+                sources[t] = address(blurred[row % count])
+            which = number, channel if channels > 1 else -1
+            warp_four(4 * blurred.shape[2], which, four, plan, to_warp, light[slice_], codes[slice_])
+            fours[2 * channel] += 1

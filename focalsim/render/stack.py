@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focalsim.camera.effects import Aperture, LateralColor
+from focalsim.color import linear_to_srgb
 from focalsim.errors import RenderError
 from focalsim.holes import nearest_valid
 from focalsim.pick import pick
-from focalsim.render.bands import Encode, Frame, render_bands
-from focalsim.render.check import Window, check_optics, check_size, check_window
+from focalsim.render.bands import Frame, render_bands
+from focalsim.render.check import Encode, Window, check_optics, check_size, check_window
 from focalsim.render.edges import with_steps
-from focalsim.render.resample import ALL_CHANNELS, AxisMap, breathing_map, source_scale
+from focalsim.render.resample import breathing_maps, source_scale
 from focalsim.separable import combine, lane_taps
 
 
@@ -69,9 +69,8 @@ def render_stack(
         no such axis (focus distances (S,), a focal length) is all scenes'. The stacks are (B, S, H, W, 3). Gradients
         reach tensors ``rgb_linear`` and ``depth_m`` that ask for them: light through the sums, depth through the slope
         of the kernels over their diameter. What hides what, and what is filled in behind, counts as constant
-    encode : linear_to_srgb or the like, light to 8-bit codes pixel by pixel: the stack is of codes, and since large
-        pictures are rendered in bands of rows, its light is never kept whole. With tensors or ``device`` it is
-        linear_to_srgb or None, and without gradient
+    encode : focalsim.color.linear_to_srgb for a stack of 8-bit codes, whose light is never kept whole on the CPU, and
+        has no gradient; None for light
 
     Returns
     -------
@@ -83,6 +82,8 @@ def render_stack(
     ------
     RenderError (a ValueError) for wrong shapes, dtypes and numbers that cannot be; it says what was expected.
     """
+    if encode not in (None, linear_to_srgb):
+        raise RenderError("encode must be focalsim.color.linear_to_srgb, or None for light")
     if device is not None or hasattr(rgb_linear, "detach"):
         from focalsim.render.tensors import render_tensors
 
@@ -125,16 +126,10 @@ def render_stack(
     # pixels is free of the magnification: c_out = m c_in, and v_n = m v_ref.
     scale = source_scale(source_size, size)
     gain = float(optics.gain_px_m(size[0])[0]) * scale
-    maps = [
-        [
-            (channels, *_window_map(depth.shape, window, size, float(m) * channel_scale, (float(px), float(py))))
-            for channels, channel_scale in _channel_scales(lateral_color)
-        ]
-        for m, (px, py) in zip(zoom, shift, strict=True)
-    ]
+    maps = breathing_maps(depth.shape, window, size, zoom, shift, lateral_color)
     stack: NDArray[Any] = np.empty((len(focus), size[1], size[0], 3), np.float32 if encode is None else np.uint8)
     frame = Frame(rgb, with_steps(depth, gain), hidden_rgb, hidden_depth, gain)
-    render_bands(frame, gain / focus, maps, aperture, stack, encode)
+    render_bands(frame, gain / focus, maps, aperture, stack)
     return stack
 
 
@@ -154,34 +149,12 @@ def warp_frame(
     what lies outside the source frame is not valid.
     """
     window = check_window(window, depth_m.shape)
-    x, y = _window_map(depth_m.shape, window, output_size, magnification, principal_point_px)
+    x, y = breathing_maps(depth_m.shape, window, output_size, magnification, principal_point_px)
     columns, inside_x = x.nearest()
     rows, inside_y = y.nearest()
     sharp = combine(rgb_linear, y.weights(), lane_taps(x.weights(), 3))
     known = pick(valid, rows, columns) & inside_y[:, None] & inside_x[None, :]
     return sharp, pick(depth_m, rows, columns), known
-
-
-def _window_map(
-    shape: tuple[int, ...],
-    window: Window,
-    output_size: tuple[int, int],
-    magnification: float,
-    principal_point_px: tuple[float, float],
-) -> tuple[AxisMap, AxisMap]:
-    """The breathing of ``window`` as maps into the source of ``shape`` (H, W) that it is a part of."""
-    x, y = breathing_map(window[2:], output_size, magnification, principal_point_px)
-    return (
-        replace(x, offset=x.offset + window[0], n_in=shape[1]),
-        replace(y, offset=y.offset + window[1], n_in=shape[0]),
-    )
-
-
-def _channel_scales(lateral_color: LateralColor | None) -> list[tuple[slice, float]]:
-    """Channels that share an image scale, and the scale."""
-    if lateral_color is None:
-        return [(ALL_CHANNELS, 1.0)]
-    return [(slice(0, 1), 1 + lateral_color.red), (slice(1, 2), 1.0), (slice(2, 3), 1 + lateral_color.blue)]
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from focalsim.render import layers, tensors
+from focalsim.render.resample import AxisMap
 from focalsim.render.tensors import cuda, plain
 from focalsim.render.tensors.cuda import scatter
 from focalsim.render.tensors.kernels import disc_kernels
@@ -67,7 +68,7 @@ def compare():
     for channels in (1, 3):
         slope, offset = 1 + 0.1 * rng.random((2, 3, channels)), rng.random((2, 3, channels)) - 0.5
         x, y = (
-            tensors.AxisMaps(slope, offset, n_out, n_in).taps(focus.device)
+            tensors.axis_taps(AxisMap(slope, offset, n_out, n_in), focus.device)
             for n_out, n_in in ((WIDTH - 3, WIDTH), (HEIGHT + 2, HEIGHT))
         )
         results[f"warp, {channels} channels"] = psnr(cuda.warp(want_blurred, x, y), plain.warp(want_blurred, x, y))

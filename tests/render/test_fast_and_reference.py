@@ -18,7 +18,7 @@ from focalsim.render.kernels import (
     octant_place,
 )
 from focalsim.render.layers import Layers, split_layers
-from focalsim.render.resample import AxisMap, planar
+from focalsim.render.resample import AxisMap, Piece, Warp
 from focalsim.render.scatter import Scatter
 from focalsim.render.unmix import EDGE_PX
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility, seen_samples
@@ -36,9 +36,11 @@ def psnr(a, b):
 
 def fast(layers, focus_q, largest_px=10.0):
     height, width = layers.front_coverage.shape
-    image = planar((height, width))
-    Scatter(seen_samples(layers), largest_px).blur(focus_q, image)
-    return image[..., :width].transpose(0, 2, 1)
+    unmoved = (AxisMap(np.ones((1, 1)), np.zeros((1, 1)), n, n) for n in (width, height))
+    warp, stack = Warp(*unmoved), np.empty((1, height, width, 3), np.float32)
+    piece = Piece(warp, np.zeros((1, 1), int), warp.fours(height), slice(0, height), 0)
+    Scatter(seen_samples(layers), largest_px).render(np.array([focus_q]), piece, stack)
+    return stack[0]
 
 
 def scene(edges):

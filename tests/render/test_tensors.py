@@ -94,7 +94,7 @@ def test_stacks_are_encoded_where_they_are():
     np.testing.assert_array_equal(stack.numpy(), linear_to_srgb(light.numpy()))
     with pytest.raises(RenderError, match="codes have no gradient"):
         render_stack(rgb.clone().requires_grad_(), depth, **LENS, encode=linear_to_srgb)
-    with pytest.raises(RenderError, match=r"encoded by focalsim.color.linear_to_srgb alone"):
+    with pytest.raises(RenderError, match=r"focalsim.color.linear_to_srgb, or None"):
         render_stack(rgb, depth, **LENS, encode=lambda light: light)
 
 

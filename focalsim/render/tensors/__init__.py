@@ -15,13 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from focalsim.camera.effects import Aperture, LateralColor
-from focalsim.color import linear_to_srgb
 from focalsim.errors import RenderError
-from focalsim.render.bands import Encode
-from focalsim.render.check import Window, check_optics, check_size, check_window
-from focalsim.render.resample import breathing_map, source_scale
+from focalsim.render.check import Encode, Window, check_optics, check_size, check_window
+from focalsim.render.resample import breathing_maps, source_scale
 from focalsim.render.tensors import plain
-from focalsim.render.tensors.axis import AxisMaps
+from focalsim.render.tensors.axis import axis_taps
 from focalsim.render.tensors.edges import with_steps
 from focalsim.render.tensors.encode import srgb_codes
 from focalsim.render.tensors.frames import check_device, check_frames
@@ -55,8 +53,6 @@ def _render(
     device: torch.device,
     **camera: Any,
 ) -> Any:
-    if encode not in (None, linear_to_srgb):
-        raise RenderError("on a device of PyTorch light is encoded by focalsim.color.linear_to_srgb alone (or None)")
     frames = check_frames(rgb_linear, depth_m, valid, hidden_rgb_linear, hidden_depth_m, device)
     scenes, *shape = frames.depth_m.shape
     is_batch = np.ndim(rgb_linear) == 4
@@ -84,11 +80,11 @@ def _render(
     else:
         levels, kernels = [Level(samples)], polygon_kernels(aperture, float(largest.max()), device)
     stacks = steps.blur(levels, torch.from_numpy(focus).float().to(device), kernels)
-    x, y = _axis_maps(tuple(shape), window, size, optics.magnification, optics.shift_px, lateral_color)
+    x, y = breathing_maps(tuple(shape), window, size, optics.magnification, optics.shift_px, lateral_color)
     if x.identity and y.identity:
         stacks = stacks.permute(0, 1, 3, 4, 2).contiguous()
     else:
-        stacks = steps.warp(stacks, x.taps(device), y.taps(device))
+        stacks = steps.warp(stacks, axis_taps(x, device), axis_taps(y, device))
     if encode is not None:
         stacks = srgb_codes(stacks)
     stacks = stacks if is_batch else stacks[0]
@@ -119,23 +115,3 @@ def _largest_blur_px(
         np.maximum(high - focus_disparity_px.min(1), focus_disparity_px.max(1) - low), 0.0
     )
     return largest
-
-
-def _axis_maps(
-    shape: tuple[int, ...],
-    window: Window,
-    size: tuple[int, int],
-    magnification: NDArray[np.float64],
-    shift_px: NDArray[np.float64],
-    lateral_color: LateralColor | None,
-) -> tuple[AxisMaps, AxisMaps]:
-    """The warp of every scene, slice and, if they differ, channel along x and y."""
-    scales = [1.0] if lateral_color is None else [1 + lateral_color.red, 1.0, 1 + lateral_color.blue]
-    zoom: Any = magnification[..., None] * scales
-    shift: Any = shift_px[..., None, 0], shift_px[..., None, 1]
-    maps = breathing_map(window[2:], size, zoom, shift)  # which are linear: arrays go through
-    x, y = (
-        AxisMaps(np.asarray(axis.slope), np.asarray(axis.offset + start), axis.n_out, n_in)
-        for axis, start, n_in in zip(maps, window[:2], reversed(shape), strict=True)
-    )
-    return x, y

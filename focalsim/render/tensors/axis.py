@@ -5,40 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from focalsim.render.resample import LOBES
-
-
-@dataclass(frozen=True, slots=True)
-class AxisMaps:
-    """resample.AxisMap of many pictures: x = slope j + offset, slope and offset (B, S, C); C is 1 or 3 channels."""
-
-    slope: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    n_out: int
-    n_in: int
-
-    @property
-    def identity(self) -> bool:
-        """True where nothing moves in any of them."""
-        return self.n_out == self.n_in and bool(np.all(self.slope == 1.0) and np.all(self.offset == 0.0))
-
-    def taps(self, device: torch.device) -> AxisTaps:
-        """Weights on ``device``, found there if it is a GPU with double precision."""
-        place = device if device.type == "cuda" else torch.device("cpu")
-        slope, offset = (torch.from_numpy(a).to(place)[..., None] for a in (self.slope, self.offset))
-        x = slope * torch.arange(self.n_out, dtype=torch.float64, device=place) + offset
-        first = (x - slope / 2 + 0.5).floor() - LOBES
-        border = first - 0.5  # the first pixel's left border
-        borders = ceil(float(self.slope.max())) + 2 * LOBES + 2
-        rise = _lanczos(x + slope / 2 - border, borders) - _lanczos(x - slope / 2 - border, borders)
-        # The primitive at a border holds all pixels before it, so a pixel takes the rise of every border after it.
-        weights = rise[..., 1:, :].flip(-2).cumsum(-2).flip(-2)
-        weights = weights / weights.sum(-2, keepdim=True)
-        return AxisTaps(first.int().to(device), weights.float().contiguous().to(device), self.n_in)
+from focalsim.render.resample import LOBES, AxisMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +41,21 @@ class AxisTaps:
         source = (self.first[..., None] + taps).clamp(0, self.n_in - 1).long()
         matrices = self.weights.new_zeros(*self.first.shape, self.n_in)
         return matrices.scatter_add_(-1, source, self.weights.transpose(-1, -2))
+
+
+def axis_taps(axis: AxisMap, device: torch.device) -> AxisTaps:
+    """Weights of maps (B, S, C), C = 1 or 3, on ``device``; found there if it is a GPU with double precision."""
+    place = device if device.type == "cuda" else torch.device("cpu")
+    slope, offset = (torch.from_numpy(a).to(place)[..., None] for a in (axis.slope, axis.offset))
+    x = slope * torch.arange(axis.n_out, dtype=torch.float64, device=place) + offset
+    first = (x - slope / 2 + 0.5).floor() - LOBES
+    border = first - 0.5  # the first pixel's left border
+    borders = ceil(float(axis.slope.max())) + 2 * LOBES + 2
+    rise = _lanczos(x + slope / 2 - border, borders) - _lanczos(x - slope / 2 - border, borders)
+    # The primitive at a border holds all pixels before it, so a pixel takes the rise of every border after it.
+    weights = rise[..., 1:, :].flip(-2).cumsum(-2).flip(-2)
+    weights = weights / weights.sum(-2, keepdim=True)
+    return AxisTaps(first.int().to(device), weights.float().contiguous().to(device), axis.n_in)
 
 
 def _lanczos(distance: torch.Tensor, borders: int) -> torch.Tensor:
