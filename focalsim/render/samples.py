@@ -1,4 +1,4 @@
-"""Samples of a layer, one a pixel, and their coarser levels for large blur.
+"""Samples of both layers, one a pixel, and their coarser levels for large blur.
 
 Every level holds the samples of the one before, four pixels in one. Where a depth edge runs through the four, they go
 into two pockets, so that no sample mixes two surfaces. A slice takes each sample from the coarsest level at which its
@@ -7,6 +7,7 @@ blur is still wide (over MERGE_PX pixels of the level below), so that the cost o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE
-from focalsim.render.visibility import NONE, PARTIAL, WHOLE
+from focalsim.render.visibility import NONE, PARTIAL, WHOLE, SeenSamples
 from focalsim.simd import LANES, aligned
 
 MERGE_PX = 16.0
@@ -25,7 +26,8 @@ SURFACE_PX = 1.0  # disparities that differ by less are one surface's
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """One level of a layer: P pockets of H x W pixels, of which columns left_px... are the frame's.
+    """One level: P pockets of H x W pixels, those of the front and then as many of the back. The frame is in columns
+    left_px... .
 
     To the left and right the frame is replicated ``reach_px`` columns far, and filled up to whole blocks of sixteen
     with columns of no samples.
@@ -36,7 +38,7 @@ class Samples:
     blocks      (P, H, W' / 16) uint8: what is among sixteen samples, WHOLE | PARTIAL
     span        (P, H, W, 2) float32: lowest and highest disparity of all that a sample holds
     pocket      (P, H, W) uint8: the pocket of the next level that holds a sample
-    visibility  (n, 12) float32, coefficients of visibility.lens_visibility
+    visibility  of front and back: (n, 12) float32, coefficients of visibility.lens_visibility
     """
 
     light: NDArray[np.float32]
@@ -45,7 +47,7 @@ class Samples:
     blocks: NDArray[np.uint8]
     span: NDArray[np.float32]
     pocket: NDArray[np.uint8]
-    visibility: NDArray[np.float32]
+    visibility: list[NDArray[np.float32]]
     reach_px: int
 
     @property
@@ -53,9 +55,14 @@ class Samples:
         """Columns before the frame's first, whole blocks."""
         return _whole_blocks(self.reach_px)
 
+    @property
+    def has_back(self) -> bool:
+        """Whether there is any sample behind the front."""
+        return bool(self.blocks[len(self.blocks) // 2 :].any())
+
     @classmethod
-    def empty(cls, pockets: int, height: int, width: int, visibility: NDArray[np.float32], reach_px: int) -> Samples:
-        """Room for the samples; ``visibility`` becomes theirs."""
+    def empty(cls, pockets: int, height: int, width: int, reach_px: int) -> Samples:
+        """Room for samples, whose visibility is still missing."""
         padded = 2 * _whole_blocks(reach_px) + _whole_blocks(width)
         return cls(
             light=aligned((pockets, height, PLANES, padded)),
@@ -64,29 +71,25 @@ class Samples:
             blocks=np.empty((pockets, height, padded // LANES), np.uint8),
             span=np.empty((pockets, height, width, 2), np.float32),
             pocket=np.empty((pockets, height, width), np.uint8),
-            visibility=visibility,
+            visibility=[],
             reach_px=reach_px,
         )
 
     @classmethod
-    def of_layer(
-        cls,
-        color: NDArray[np.float32],
-        coverage: NDArray[np.float32],
-        disparity: NDArray[np.float32],
-        index: NDArray[np.int32],
-        visibility: NDArray[np.float32],
-        reach_px: int,
-        only_level: bool,
-    ) -> Samples:
-        """The finest level, of colour (H, W, 3), coverage, disparity and index (H, W), visibility (n, 12).
-
-        Where it is the ``only_level``, its ``span`` is not asked for and stays empty.
+    def of_layers(cls, layers: Iterable[SeenSamples], reach_px: int, only_level: bool) -> Samples:
+        """The finest level, of front and back. Where it is the ``only_level``, its ``span`` is not asked for and stays
+        empty.
         """
-        samples = cls.empty(1, coverage.shape[0], coverage.shape[1], visibility, reach_px)
-        _take(color, coverage, disparity, index, samples.light, samples.disparity, samples.index, samples.left_px)
-        if not only_level:
-            samples.span[...] = disparity[..., None]
+        samples: Samples | None = None
+        for n, (color, coverage, disparity, index, visibility) in enumerate(layers):
+            height, width = coverage.shape
+            samples = samples or cls.empty(2, height, width, reach_px)
+            to = samples.light[n], samples.disparity[n], samples.index[n]
+            _take(color, coverage, disparity, index, *to, samples.left_px)
+            samples.visibility.append(visibility)
+            if not only_level:
+                samples.span[n] = disparity[..., None]
+        assert samples is not None
         samples._replicate()
         return samples
 
@@ -94,12 +97,15 @@ class Samples:
         """The next level; fills this one's ``pocket``."""
         _, height, width, _ = self.span.shape
         height, width = (height + 1) // 2, (width + 1) // 2
-        # At most as many of a row have a visibility of their own as in the two that it is made of.
-        partial = np.count_nonzero(self.index >= PARTIAL, axis=(0, 2))
-        rows = np.minimum(np.add.reduceat(partial, range(0, len(partial), 2)), 2 * width)
-        first_seen = np.cumsum(rows) - rows
-        samples = Samples.empty(2, height, width, np.empty((int(rows.sum()), 2 * BASIS_SIZE), np.float32), reach_px)
-        _merge(self._arrays(), self.pocket, self.left_px, samples._arrays(), samples.left_px, first_seen)
+        samples = Samples.empty(4, height, width, reach_px)
+        for n in range(2):
+            fine, pocket = self._layer(n), self.pocket[self._pockets(n)]
+            # At most as many of a row have a visibility of their own as in the two that it is made of.
+            partial = np.count_nonzero(fine[2] >= PARTIAL, axis=(0, 2))
+            rows = np.minimum(np.add.reduceat(partial, range(0, len(partial), 2)), 2 * width)
+            samples.visibility.append(np.empty((int(rows.sum()), 2 * BASIS_SIZE), np.float32))
+            first = samples._pockets(n).start, np.cumsum(rows) - rows
+            _merge(fine, pocket, self.left_px, samples._layer(n), samples.left_px, *first)
         samples._replicate()
         return samples
 
@@ -107,8 +113,13 @@ class Samples:
         width = self.span.shape[2]
         _replicate(self.light, self.disparity, self.index, self.blocks, width, self.left_px, self.reach_px)
 
-    def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return self.light, self.disparity, self.index, self.span, self.visibility
+    def _pockets(self, layer: int) -> slice:
+        count = len(self.light) // 2
+        return slice(layer * count, (layer + 1) * count)
+
+    def _layer(self, layer: int) -> tuple[NDArray[Any], ...]:
+        maps = self.light, self.disparity, self.index, self.span
+        return *(a[self._pockets(layer)] for a in maps), self.visibility[layer]
 
 
 def _whole_blocks(columns: int) -> int:
@@ -120,11 +131,11 @@ def _take(color, coverage, disparity, index, light, q, kinds, left):
     height, width = coverage.shape
     right = left + width
     for y in prange(height):
-        to = light[0, y, :, left:right]
+        to = light[y, :, left:right]
         _part(color[y], coverage[y], to[0], to[1], to[2])
         to[3] = coverage[y]
-        q[0, y, left:right] = disparity[y]
-        kinds[0, y, left:right] = index[y]
+        q[y, left:right] = disparity[y]
+        kinds[y, left:right] = index[y]
 
 
 @njit(cache=True, nogil=True)
@@ -154,13 +165,13 @@ def _replicate(light, q, index, blocks, width, left, reach):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _merge(fine, pocket, fine_left, coarse, left, first_seen):
+def _merge(fine, pocket, fine_left, coarse, left, first_pocket, first_seen):
     for row in prange(len(first_seen)):
-        _merge_row(fine, pocket, fine_left, coarse, left, row, first_seen[row])
+        _merge_row(fine, pocket, fine_left, coarse, left, first_pocket, row, first_seen[row])
 
 
 @njit(cache=True, nogil=True)
-def _merge_row(fine, pocket, fine_left, coarse, left, ty, seen):
+def _merge_row(fine, pocket, fine_left, coarse, left, first_pocket, ty, seen):
     """Four pixels in one. Their samples, by disparity, are parted at the widest gap between two surfaces."""
     light, disparity, index, span, visibility = fine
     sum_light, mean_disparity, whole_index, whole_span, mean_visibility = coarse
@@ -193,7 +204,7 @@ def _merge_row(fine, pocket, fine_left, coarse, left, ty, seen):
                     if kind == NONE:
                         continue
                     to = 1 if disparity[p, y, i] >= split else 0
-                    pocket[p, y, x] = to
+                    pocket[p, y, x] = first_pocket + to
                     low, high = span[p, y, x, 0] / 2, span[p, y, x, 1] / 2
                     if whole_index[to, ty, left + tx] == NONE:
                         whole_index[to, ty, left + tx] = WHOLE

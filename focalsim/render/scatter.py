@@ -75,8 +75,7 @@ class Scatter:
         self._table = (np.concatenate([[-1], table.radius]), table.narrow, table.wide, table.octant, _PLANES)
         reach = reach_px(largest_px)
         only = largest_px <= LARGEST_PX
-        front, back = (Samples.of_layer(*samples, reach, only) for samples in layers)
-        self._levels = [_Level(front, back)]
+        self._levels = [_Level(Samples.of_layers(layers, reach, only))]
         while largest_px > LARGEST_PX:
             largest_px /= 2
             self._levels.append(self._levels[-1].coarser(reach_px(largest_px)))
@@ -96,13 +95,13 @@ class Scatter:
         tasks = piece.tasks(_parts(together, wanted[0], finest.reach + piece.warp.rows))
         warped = piece.plan, piece.warp.work, *light_and_codes(stack)
         for n in range(0, len(tasks), together):
-            spans, sums = _NO_SPANS, _NO_SUMS
+            span, sums = _NO_SPAN, _NO_SUMS
             for k in range(len(coarser), -1, -1):
                 level, focus_q = self._levels[k], (focus_disparity_px / 2**k).astype(np.float32)
                 todo = _rows_of(n, wanted[k], level.reach) if k else tasks[n : n + together].reshape(-1, tasks.shape[2])
                 _spread(
                     level.arrays,
-                    spans,
+                    span,
                     focus_q,
                     k > 0,
                     self._table,
@@ -116,7 +115,7 @@ class Scatter:
                     level.sums,
                     *warped,
                 )
-                spans, sums = level.spans, level.sums
+                span, sums = level.span, level.sums
 
 
 def _parts(slices: int, rows: tuple[int, int], around: int) -> int:
@@ -137,17 +136,14 @@ def _rows_of(slice_: int, rows: tuple[int, int], reach: int) -> NDArray[np.int64
 class _Level:
     """One level of both layers and the memory to spread it; ``sums`` (2, H, 4, W) is what it leaves to the finer."""
 
-    def __init__(self, front: Samples, back: Samples, finest: bool = True) -> None:
-        self._layers = (front, back)
-        _, self.height, self.width, _ = front.span.shape
-        self.left, self.reach, threads = front.left_px, front.reach_px, get_num_threads()
-        self.arrays = tuple(
-            (s.light, s.disparity, s.index, s.blocks, s.span, s.pocket, s.visibility) for s in self._layers
-        )
-        self.spans = (front.span, back.span)
-        self.has_back = bool(back.blocks.any())
+    def __init__(self, samples: Samples, finest: bool = True) -> None:
+        self._samples = s = samples
+        _, self.height, self.width, _ = s.span.shape
+        self.left, self.reach, threads = s.left_px, s.reach_px, get_num_threads()
+        self.arrays = s.light, s.disparity, s.index, s.blocks, s.span, s.pocket, *s.visibility
+        self.span, self.has_back = s.span, s.has_back
         self.sums = np.empty((0, 0, 0, 0) if finest else (2, self.height, PLANES, self.width), np.float32)
-        padded = front.index.shape[2]
+        padded = s.index.shape[2]
         self.work = (
             aligned((threads, 2, 2 * self.reach + 1, PLANES, padded + 2 * _MARGIN)),  # rings
             np.empty((threads, padded + 1), np.int64),  # columns of samples that a part of the lens sees
@@ -162,8 +158,7 @@ class _Level:
         )
 
     def coarser(self, reach: int) -> _Level:
-        front, back = (layer.coarser(reach) for layer in self._layers)
-        return _Level(front, back, finest=False)
+        return _Level(self._samples.coarser(reach), finest=False)
 
 
 def reach_rows(largest_px: float) -> tuple[int, int]:
@@ -178,7 +173,7 @@ def reach_rows(largest_px: float) -> tuple[int, int]:
 
 
 _NO_SUMS = np.empty((2, 0, 0, 0), np.float32)
-_NO_SPANS = (np.empty((0, 0, 0, 2), np.float32), np.empty((0, 0, 0, 2), np.float32))
+_NO_SPAN = np.empty((0, 0, 0, 2), np.float32)
 _PLANES = octant_place(*np.indices((WIDE_PX + 1, WIDE_PX + 1))).astype(np.int64) * _PLANE  # bytes, [dx, dy]
 _level_of: Any = njit(level_of)
 
@@ -208,21 +203,23 @@ def _is_wide(span, focus_q):
 
 
 @njit(cache=True, nogil=True)
-def _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, top, levels):
-    """Leave out samples that are spread at another level of the scene; spread those too large for any kernel here."""
-    light, disparity, index, _, span, pocket, visibility = samples
+def _select(ring, y, row, visibility, coarser_span, focus_q, coarse, left, top, levels):
+    """Leave out samples that are spread at another level of the scene; spread those too large for any kernel here.
+
+    ``coarser_span`` is that of the coarser level's row, in all pockets; empty where there is no such level.
+    """
+    light, disparity, index, span, pocket = row
     for i in range(len(levels)):
         if levels[i] == 0:
             continue
-        x = min(max(i - left, 0), span.shape[2] - 1)
-        taken = not coarse or _is_wide(span[p, source, x], focus_q)
+        x = min(max(i - left, 0), len(span) - 1)
+        taken = not coarse or _is_wide(span[x], focus_q)
         if taken and coarser_span.size > 0:
-            taken = not _is_wide(coarser_span[pocket[p, source, x], source // 2, x // 2], focus_q / 2)
+            taken = not _is_wide(coarser_span[pocket[x], x // 2], focus_q / 2)
         if taken and levels[i] > top + 1:
-            kind = index[p, source, i]
+            kind = index[i]
             seen = visibility[max(kind - PARTIAL, 0), BASIS_SIZE:]
-            color = light[p, source, :, i]
-            _add_large(ring, y, _MARGIN + i, color, focus_q - disparity[p, source, i], seen, kind == WHOLE)
+            _add_large(ring, y, _MARGIN + i, light[:, i], focus_q - disparity[i], seen, kind == WHOLE)
             taken = False
         if not taken:
             levels[i] = 0
@@ -374,11 +371,12 @@ def _steep_here(coefficients, blur, out):
 
 @njit(cache=True, nogil=True, forceinline=True)  # as _gather_whole
 def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
-    """Add the samples of a pocket's row ``source`` at y to the rows of sums that they reach.
+    """Add the samples of row ``source`` of pocket p at y to the rows of sums that they reach.
 
     The rows that are wanted begin ``away`` rows from y.
     """
-    light, disparity, index, blocks, _, _, visibility = samples
+    light, disparity, index, blocks, span, pocket, front_seen, back_seen = samples
+    visibility = front_seen if 2 * p < len(light) else back_seen
     columns, seen, found, places, levels, rows, reaches, weights = memory
     radii = table[0]
     slots, _, padded = ring.shape
@@ -400,7 +398,8 @@ def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, f
         level = np.int32(min(_level_of(abs(focus_q - q[i])) + np.float32(0.5), ceiling))
         levels[i] = (level + np.int32(1)) * np.int32(kinds[i] != NONE)
     if select:
-        _select(ring, y, p, source, samples, coarser_span, focus_q, coarse, left, top, levels)
+        row = light[p, source], disparity[p, source], index[p, source], span[p, source], pocket[p, source]
+        _select(ring, y, row, visibility, coarser_span[:, source // 2], focus_q, coarse, left, top, levels)
     slot = y % slots
     for dy in range(places.shape[1]):
         over, under = slot - dy, slot + dy
@@ -467,11 +466,9 @@ def _finish_row(over, under, has_back, left, out):
 
 @njit(cache=True, nogil=True, parallel=True)
 def _spread(
-    layers, spans, focus_q, coarse, table, coarser, has_back, work, left, width, tasks, wanted, sums, plan, room, light,
-    codes,
+    samples, coarser_span, focus_q, coarse, table, coarser, has_back, work, left, width, tasks, wanted, sums, plan,
+    room, light, codes,
 ):  # fmt: skip
-    front, back = layers
-    front_span, back_span = spans
     rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
     sources, summed, lines, coded = room
     blurred = np.empty((len(rings), sources.shape[1], 3, (width + LANES - 1) // LANES * LANES), np.float32)
@@ -483,44 +480,46 @@ def _spread(
         task = take_number(address(taken))
         while task < len(tasks):
             _spread_rows(
-                front, back, front_span, back_span, focus_q[tasks[task, 0]], coarse, table, coarser, has_back, rings[n],
-                memory, buffers[n], left, width, tasks[task], wanted, sums, blurred[n], plan, to_warp, light, codes,
+                samples, coarser_span, focus_q[tasks[task, 0]], coarse, table, coarser, has_back, rings[n], memory,
+                buffers[n], left, width, tasks[task], wanted, sums, blurred[n], plan, to_warp, light, codes,
             )  # fmt: skip
             task = take_number(address(taken))
 
 
 @njit(cache=True, nogil=True)
 def _spread_rows(
-    front, back, front_span, back_span, focus_q, coarse, table, coarser, has_back, rings, memory, buffer, left, width,
-    task, wanted, sums, blurred, plan, to_warp, light, codes,
+    samples, coarser_span, focus_q, coarse, table, coarser, has_back, rings, memory, buffer, left, width, task, wanted,
+    sums, blurred, plan, to_warp, light, codes,
 ):  # fmt: skip
     """Make some rows of a slice: sums of a coarse level, or the rows of light that the warp takes one after another."""
-    pockets, height = front[1].shape[:2]
-    layers, spans = (front, back), (front_span, back_span)
+    pockets, height = samples[1].shape[0] // 2, samples[1].shape[1]
+    layers = 2 if has_back else 1
     slots = rings.shape[1]
     reach = slots // 2
     ours = left + _MARGIN  # of the sums' columns
     first, last = task[1], task[2]
     fours = task[3:].copy()
-    rings[:] = np.float32(0.0)
+    over, under = rings[0], rings[1]
+    over[:] = np.float32(0.0)
+    under[:] = np.float32(0.0)
     # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
     for y in range(first - reach, last + reach):
         source = min(max(y, 0), height - 1)
         away = max(first - y, y - last + 1)
-        for k in range(2 if has_back else 1):
-            ring = rings[k]
-            _begin_row(ring[(y + reach) % slots], y + reach, last, ours, width, coarser[k], buffer)
-            for p in range(pockets):
-                _scatter_row(ring, y, away, p, source, left, width, layers[k], spans[k], focus_q, coarse, table, memory)
+        for k in range(layers):
+            new = rings[k, (y + reach) % slots]
+            _begin_row(new, y + reach, last, ours, width, coarser[k], buffer)
+        for p in range(layers * pockets):
+            ring = over if p < pockets else under
+            _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory)
         done = y - reach
         if done < first:
             continue
-        over, under = rings[0, done % slots], rings[1, done % slots]
         if coarse:
-            sums[0, done] = over[:, ours : ours + width]
-            sums[1, done] = under[:, ours : ours + width]
+            sums[0, done] = over[done % slots, :, ours : ours + width]
+            sums[1, done] = under[done % slots, :, ours : ours + width]
             continue
-        _finish_row(over, under, has_back, ours, blurred[done % len(blurred)])
+        _finish_row(over[done % slots], under[done % slots], has_back, ours, blurred[done % len(blurred)])
         _warp_ready(done, task[0], fours, wanted, blurred, plan, to_warp, light, codes)
 
 
