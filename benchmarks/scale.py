@@ -83,7 +83,6 @@ def stages(job, samples):
     timed(focalsim.sources.prepare, "prepare_scene", "crop, resize, place in depth")
     timed(focalsim.render, "render_stack", "render the slices")
     timed(focalsim.render, "warp_frame", "all-in-focus image and depth")
-    timed(focalsim.job, "linear_to_srgb", "encode to 8 bit")
     render_sample(job, 0)
     spent.clear()
     started = time.process_time()

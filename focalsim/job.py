@@ -164,6 +164,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         match_fov=config.match_fov,
     )
     scene, size = prepared.scene, (config.width, config.height)
+    encode = None if profile.effects else linear_to_srgb
     stack = render_stack(
         scene.rgb_linear,
         scene.depth_m,
@@ -180,7 +181,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         lateral_color=profile.effects.lateral_color,
         aperture=profile.effects.aperture,
         device=job.device,
-        encode=None if profile.effects else linear_to_srgb,
+        encode=encode,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,
@@ -190,6 +191,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         principal_point_px=camera.principal_point_px[REFERENCE_SLICE],
         output_size=size,
         window=prepared.window,
+        encode=encode,
     )
     images, all_in_focus, settings = _develop(job, index, profile, camera, stack, sharp)
     magnification, shift_px = camera.relative_to(REFERENCE_SLICE)
@@ -220,14 +222,14 @@ def _develop(
     profile: PhoneProfile,
     camera: StackCamera,
     stack: NDArray[Any],
-    sharp: NDArray[np.float32],
+    sharp: NDArray[Any],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, float | None]]:
     """The phone's pictures of the slices (S, H, W, 3) and of the sharp frame, and the settings drawn for them.
 
-    Of a phone that adds nothing the slices are encoded already.
+    Of a phone that adds nothing they are encoded already.
     """
     if not profile.effects:
-        return stack, linear_to_srgb(sharp), {}
+        return stack, sharp, {}
     from focalsim.sensor import View, develop_sharp, develop_slice, draw_settings
 
     seed = job.config.seed

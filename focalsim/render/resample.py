@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from focalsim.camera.effects import LateralColor
 from focalsim.color import ENCODING
 from focalsim.encode import encode8_into
-from focalsim.separable import Taps, place_lanes, spread_lanes
-from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, store, store_pixels, zero
+from focalsim.separable import place_lanes, spread_lanes
+from focalsim.simd import BYTES, LANES, address, fma, fma_each, load, load_pixels, store, store_pixels, zero
 
 LOBES = 4
 _TOGETHER = 4  # rows of output that are summed at a time, since they share most of their source rows
@@ -42,19 +42,14 @@ class AxisMap:
         return self.n_out == self.n_in and bool(np.all(self.slope == 1.0) and np.all(self.offset == 0.0))
 
     def nearest(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Index of the source pixel nearest to each output pixel's centre, and whether it lies inside the source."""
-        x = np.rint(self.slope * np.arange(self.n_out) + self.offset).astype(np.intp)
+        """Index of the source pixel nearest to each output pixel's centre by one map, and if it lies inside."""
+        x = np.rint(np.ravel(self.slope) * np.arange(self.n_out) + np.ravel(self.offset)).astype(np.intp)
         return np.clip(x, 0, self.n_in - 1), (x >= 0) & (x < self.n_in)
 
     @property
     def taps(self) -> int:
         """Source pixels that an output pixel is made of, at most."""
         return 1 if self.identity else int(np.ceil(np.max(self.slope))) + 2 * LOBES + 1
-
-    def weights(self) -> Taps:
-        """What each output pixel is made of, by a single map."""
-        slope, offset = np.asarray(self.slope).item(), np.asarray(self.offset).item()
-        return Taps(*_weights(slope, offset, self.n_out, self.n_in, self.taps))
 
 
 # Sine and cosine of pi k / LOBES, by which k pixels turn the kernel's angle; they repeat after 2 LOBES.
@@ -63,7 +58,7 @@ _SINES, _COSINES = (f(np.pi / LOBES * np.arange(2 * LOBES)) for f in (np.sin, np
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loops from vectors
 def _weights(slope, offset, n_out, n_in, taps):
-    """:class:`Taps` of an axis."""
+    """:class:`focalsim.separable.Taps` of one map."""
     first, weights = np.empty(n_out, np.int64), np.zeros((n_out, taps), np.float32)
     if slope == 1.0 and offset == 0.0 and n_out == n_in:
         first[:], weights[:, 0] = np.arange(n_out), np.float32(1.0)  # not a bit is lost where nothing moves
@@ -167,6 +162,26 @@ def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
 
 
+def to_planar(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image (H, W, 3) as :func:`planar` has it."""
+    image = planar(rgb.shape[:2])
+    _part_channels(np.ascontiguousarray(rgb), image)
+    return image
+
+
+@njit(cache=True, nogil=True)
+def _part_channels(rgb, image):
+    height, width, _ = rgb.shape
+    for y in range(height):
+        to = address(image[y])
+        for n in range(width // LANES):
+            channels = load_pixels(address(rgb[y]) + 3 * BYTES * n)
+            _store(to + BYTES * n, 4 * image.shape[2], channels)
+        for x in range(width // LANES * LANES, width):
+            for c in range(3):
+                image[y, c, x] = rgb[y, x, c]
+
+
 class Warp:
     """Breathing of S slices in C channels (1 where all move alike, or 3), ready to be applied.
 
@@ -193,6 +208,11 @@ class Warp:
             np.empty((threads, _TOGETHER, 3 * LANES * groups), np.float32),  # rows of output
             np.empty((threads, 3 * x.n_out), np.uint8),  # and the codes of one
         )
+
+    def whole(self) -> Piece:
+        """All fours of all slices, of a source that is blurred as a whole."""
+        ready = self.fours(self._height)
+        return Piece(self, np.zeros_like(ready), ready, slice(0, self._height), 0)
 
     def fours(self, stop: int) -> NDArray[np.intp]:
         """How many fours (S, C), the first ones, need no source row from ``stop`` on; at the source's end all."""

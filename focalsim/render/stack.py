@@ -15,8 +15,7 @@ from focalsim.pick import pick
 from focalsim.render.bands import Frame, render_bands
 from focalsim.render.check import Encode, Window, check_optics, check_size, check_window
 from focalsim.render.edges import with_steps
-from focalsim.render.resample import breathing_maps, source_scale
-from focalsim.separable import combine, lane_taps
+from focalsim.render.resample import Warp, breathing_maps, source_scale, to_planar
 
 
 def render_stack(
@@ -127,7 +126,7 @@ def render_stack(
     scale = source_scale(source_size, size)
     gain = float(optics.gain_px_m(size[0])[0]) * scale
     maps = breathing_maps(depth.shape, window, size, zoom, shift, lateral_color)
-    stack: NDArray[Any] = np.empty((len(focus), size[1], size[0], 3), np.float32 if encode is None else np.uint8)
+    stack = _room(len(focus), size, encode)
     frame = Frame(rgb, with_steps(depth, gain), hidden_rgb, hidden_depth, gain)
     render_bands(frame, gain / focus, maps, aperture, stack)
     return stack
@@ -142,19 +141,26 @@ def warp_frame(
     principal_point_px: tuple[float, float],
     output_size: tuple[int, int],
     window: Window | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """The sharp frame in the geometry of one slice, by the same map as :func:`render_stack`.
+    encode: Encode | None = None,
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
+    """The sharp frame in the geometry of one slice, by the same map as :func:`render_stack`; ``encode`` as there.
 
     Colour is resampled, depth and validity take the nearest source pixel (no value is invented between two surfaces);
     what lies outside the source frame is not valid.
     """
     window = check_window(window, depth_m.shape)
-    x, y = breathing_maps(depth_m.shape, window, output_size, magnification, principal_point_px)
+    x, y = breathing_maps(depth_m.shape, window, output_size, [magnification], [principal_point_px])
     columns, inside_x = x.nearest()
     rows, inside_y = y.nearest()
-    sharp = combine(rgb_linear, y.weights(), lane_taps(x.weights(), 3))
     known = pick(valid, rows, columns) & inside_y[:, None] & inside_x[None, :]
-    return sharp, pick(depth_m, rows, columns), known
+    sharp = _room(1, output_size, encode)
+    Warp(x, y).whole().apply(to_planar(_plain(rgb_linear)), 0, sharp)
+    return sharp[0], pick(depth_m, rows, columns), known
+
+
+def _room(slices: int, size: tuple[int, int], encode: Encode | None) -> NDArray[Any]:
+    """An empty stack of light or codes."""
+    return np.empty((slices, size[1], size[0], 3), np.float32 if encode is None else np.uint8)
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -18,7 +18,7 @@ from focalsim.render.kernels import (
     octant_place,
 )
 from focalsim.render.layers import Layers, split_layers
-from focalsim.render.resample import AxisMap, Piece, Warp
+from focalsim.render.resample import AxisMap, Warp, to_planar
 from focalsim.render.scatter import Scatter
 from focalsim.render.unmix import EDGE_PX
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility, seen_samples
@@ -34,12 +34,15 @@ def psnr(a, b):
     return -10 * np.log10(np.mean((np.asarray(a, float) - b) ** 2))
 
 
+def unmoved(pixels):
+    return AxisMap(np.ones((1, 1)), np.zeros((1, 1)), pixels, pixels)
+
+
 def fast(layers, focus_q, largest_px=10.0):
     height, width = layers.front_coverage.shape
-    unmoved = (AxisMap(np.ones((1, 1)), np.zeros((1, 1)), n, n) for n in (width, height))
-    warp, stack = Warp(*unmoved), np.empty((1, height, width, 3), np.float32)
-    piece = Piece(warp, np.zeros((1, 1), int), warp.fours(height), slice(0, height), 0)
-    Scatter(seen_samples(layers), largest_px).render(np.array([focus_q]), piece, stack)
+    stack = np.empty((1, height, width, 3), np.float32)
+    nothing = Warp(unmoved(width), unmoved(height)).whole()
+    Scatter(seen_samples(layers), largest_px).render(np.array([focus_q]), nothing, stack)
     return stack[0]
 
 
@@ -240,12 +243,13 @@ def test_resampling_keeps_area_averages(slope):
 
     n_in, n_out = 120, 50
     source = np.diff(primitive(np.arange(n_in + 1) - 0.5))
-    axis = AxisMap(slope, 7.3, n_out, n_in)
-    first, weights = axis.weights()
-    index = np.clip(first[:, None] + np.arange(weights.shape[1]), 0, n_in - 1)
+    image = np.broadcast_to(source[:, None], (5, n_in, 3)).astype(np.float32)
+    along, down = AxisMap(np.full((1, 1), slope), np.full((1, 1), 7.3), n_out, n_in), unmoved(5)
+    stack = np.empty((1, 5, n_out, 3), np.float32)
+    Warp(along, down).whole().apply(to_planar(image), 0, stack)
     x = slope * np.arange(n_out) + 7.3
     want = (primitive(x + slope / 2) - primitive(x - slope / 2)) / slope
-    got = (source[index] * weights).sum(axis=1)
+    got = stack[0, 4, :, 1]
     inner = (x > 8) & (x < n_in - 9)
     np.testing.assert_allclose(got[inner], want[inner], atol=2e-3)
 
