@@ -70,7 +70,7 @@ class Frame:
         )
 
     def _disparity(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (self.gain_px_m / depth_m).astype(np.float32)
+        return (self.gain_px_m / depth_m).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

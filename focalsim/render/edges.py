@@ -35,7 +35,7 @@ def with_steps(depth_m: NDArray[np.float32], gain_px_m: float) -> NDArray[np.flo
 
     ``gain_px_m`` over depth is disparity in pixels (layers.py).
     """
-    found = step_sources((gain_px_m / depth_m).astype(np.float32))
+    found = step_sources((gain_px_m / depth_m).astype(np.float32, copy=False))
     if found is None:
         return depth_m
     places, sources = found

@@ -173,31 +173,30 @@ def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32],
         )
     if min(depth.shape) < 2:
         raise RenderError(f"the frame must be at least 2 x 2 pixels, got {depth.shape}")
+    rgb, depth = _plain(rgb), _plain(depth)
     if not _is_light(rgb):
         raise RenderError("rgb_linear must be finite and not negative")
-    known = np.isfinite(depth) & (depth > 0)
-    if valid is None:
-        valid = np.ones(depth.shape, np.bool_)
-    valid = np.asarray(valid)
+    if valid is None and depth.min() > 0 and depth.max() < np.inf:  # false where one of them is NaN
+        return rgb, depth
+    valid = np.ones(depth.shape, np.bool_) if valid is None else np.asarray(valid)
     if valid.shape != depth.shape or valid.dtype != np.bool_:
         raise RenderError(f"valid must be {depth.shape} bool, got {valid.shape} {valid.dtype}")
-    if np.any(valid & ~known):
-        bad = depth[valid & ~known].flat[0]
+    unknown = valid & ~((depth > 0) & (depth < np.inf))
+    if unknown.any():
+        bad = depth[unknown][0]
         raise RenderError(f"depth_m must be positive and finite wherever valid, got {bad}; mark such pixels invalid")
     if not valid.any():
         raise RenderError("no pixel of depth_m is valid")
-    depth = depth.astype(np.float32, copy=False)
-    if not valid.all():
-        depth = nearest_valid(depth, valid)
-    return _plain(rgb), _plain(depth)
+    return rgb, depth if valid.all() else nearest_valid(depth, valid)
 
 
 def _plain(array: NDArray[np.floating]) -> NDArray[np.float32]:
     """As the compiled code knows it: for arrays that may not be written to it would be compiled anew."""
-    return np.require(array, np.float32, ["C", "W"])
+    with np.errstate(over="ignore"):  # infinity is found later
+        return np.require(array, np.float32, ["C", "W"])
 
 
-def _is_light(rgb: NDArray[np.floating]) -> bool:
+def _is_light(rgb: NDArray[np.float32]) -> bool:
     return not rgb.size or 0 <= float(rgb.min()) <= float(rgb.max()) < np.inf  # false where one of them is NaN
 
 
