@@ -276,9 +276,9 @@ fma: Any = intrinsic(_emit_fma)
 fma_each: Any = intrinsic(_emit_fma_each)
 
 
-def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Zeros (float32) whose first stands at the start of a line of the cache."""
+def aligned(shape: tuple[int, ...], *, zeros: bool = True) -> NDArray[np.float32]:
+    """Zeros (float32), or whatever, of which the first stands at the start of a line of the cache."""
     size = math.prod(shape)
-    room = np.zeros(size + LANES, np.float32)
+    room = np.zeros(size + LANES, np.float32) if zeros else np.empty(size + LANES, np.float32)
     first = -room.ctypes.data // 4 % LANES
     return room[first : first + size].reshape(shape)

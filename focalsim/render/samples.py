@@ -61,13 +61,14 @@ class Samples:
         return bool(self.blocks[len(self.blocks) // 2 :].any())
 
     @classmethod
-    def empty(cls, pockets: int, height: int, width: int, reach_px: int) -> Samples:
-        """Room for samples, whose visibility is still missing."""
+    def empty(cls, pockets: int, height: int, width: int, reach_px: int, *, zeros: bool) -> Samples:
+        """Room for samples, whose visibility is still missing; with ``zeros`` there are none yet, else whatever."""
+        make = np.zeros if zeros else np.empty
         padded = 2 * _whole_blocks(reach_px) + _whole_blocks(width)
         return cls(
-            light=aligned((pockets, height, PLANES, padded)),
-            disparity=np.zeros((pockets, height, padded), np.float32),
-            index=np.zeros((pockets, height, padded), np.int32),
+            light=aligned((pockets, height, PLANES, padded), zeros=zeros),
+            disparity=make((pockets, height, padded), np.float32),
+            index=make((pockets, height, padded), np.int32),
             blocks=np.empty((pockets, height, padded // LANES), np.uint8),
             span=np.empty((pockets, height, width, 2), np.float32),
             pocket=np.empty((pockets, height, width), np.uint8),
@@ -83,7 +84,7 @@ class Samples:
         samples: Samples | None = None
         for n, (color, coverage, disparity, index, visibility) in enumerate(layers):
             height, width = coverage.shape
-            samples = samples or cls.empty(2, height, width, reach_px)
+            samples = samples or cls.empty(2, height, width, reach_px, zeros=False)
             to = samples.light[n], samples.disparity[n], samples.index[n]
             _take(color, coverage, disparity, index, *to, samples.left_px)
             samples.visibility.append(visibility)
@@ -97,7 +98,7 @@ class Samples:
         """The next level; fills this one's ``pocket``."""
         _, height, width, _ = self.span.shape
         height, width = (height + 1) // 2, (width + 1) // 2
-        samples = Samples.empty(4, height, width, reach_px)
+        samples = Samples.empty(4, height, width, reach_px, zeros=True)
         for n in range(2):
             fine, pocket = self._layer(n), self.pocket[self._pockets(n)]
             # At most as many of a row have a visibility of their own as in the two that it is made of.
@@ -152,6 +153,10 @@ def _replicate(light, q, index, blocks, width, left, reach):
     pockets, height, padded = q.shape
     for line in prange(pockets * height):
         p, y = line // height, line % height
+        for nothing in (slice(0, left - reach), slice(left + width + reach, padded)):
+            light[p, y, :, nothing] = np.float32(0.0)
+            q[p, y, nothing] = np.float32(0.0)
+            index[p, y, nothing] = NONE
         for first, last, x in ((left - reach, left, left), (left + width, left + width + reach, left + width - 1)):
             for c in range(PLANES):
                 light[p, y, c, first:last] = light[p, y, c, x]

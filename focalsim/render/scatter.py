@@ -145,7 +145,7 @@ class _Level:
         self.sums = np.empty((0, 0, 0, 0) if finest else (2, self.height, PLANES, self.width), np.float32)
         padded = s.index.shape[2]
         self.work = (
-            aligned((threads, 2, 2 * self.reach + 1, PLANES, padded + 2 * _MARGIN)),  # rings
+            aligned((threads, 2, 2 * self.reach + 1, PLANES, padded + 2 * _MARGIN), zeros=False),  # rings
             np.empty((threads, padded + 1), np.int64),  # columns of samples that a part of the lens sees
             np.empty((threads, 2, GROUP, 8), np.float32),  # visibility of samples, as this slice sees the lens
             np.empty((threads, 2, GROUP, 3), np.int64),  # addresses of samples' light, kernels and visibility

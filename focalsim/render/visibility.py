@@ -115,7 +115,8 @@ def _occluder_reach(
     reach = np.zeros(disparity_px.shape, np.int16)
     nearest: NDArray[Any] = front_disparity_px
     within = 0
-    farthest = lens_reach_px(float(disparity_px[present].min()), float(front_disparity_px.max()))
+    lowest = disparity_px.min() if present.all() else disparity_px[present].min()
+    farthest = lens_reach_px(float(lowest), float(front_disparity_px.max()))
     while within < farthest:
         before, within = within, min(max(_FIRST_SQUARE_PX, 2 * within), farthest)
         nearest = cv2.dilate(nearest, np.ones((2 * (within - before) + 1,) * 2, np.uint8))
