@@ -42,12 +42,17 @@ class Places:
         return self._count
 
     def put(self, place: int, sample: Sample) -> Sample:
-        """Lay down the pixels of ``sample``; returns what is left of it, which is small."""
+        """Lay down the pixels of ``sample`` that are not there yet; returns what is left of it, which is small."""
         pixels = self._pixels(place)
         for name, there in pixels.items():
-            there[...] = sample[name]
+            if not np.may_share_memory(there, sample[name]):
+                there[...] = sample[name]
         nothing: dict[str, Any] = dict.fromkeys(pixels)
         return replace(sample, **nothing)
+
+    def images(self, place: int) -> NDArray[np.uint8]:
+        """Where the slices of a sample will lie, to be rendered there."""
+        return self._pixels(place)["images"]
 
     def take(self, place: int, rest: Sample) -> Sample:
         """The sample that was put there; valid until the next one is."""

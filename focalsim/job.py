@@ -120,14 +120,15 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
     return Job(config, source, found.usable, skipped, found.summary())
 
 
-def render_sample(job: Job, index: int) -> Sample:
-    """Sample ``index`` of the bundle; depends on nothing but its arguments.
+def render_sample(job: Job, index: int, images: NDArray[np.uint8] | None = None) -> Sample:
+    """Sample ``index`` of the bundle; depends on nothing but ``job`` and ``index``.
 
+    ``images`` (S, H, W, 3) is memory for its slices, which are rendered there where the phone adds nothing to them.
     Raises FocalsimError that names the sample and its frame.
     """
     frame = job.usable[index % len(job.usable)]
     try:
-        return _render(job, index, frame)
+        return _render(job, index, frame, images)
     except FocalsimError as error:
         # Errors must cross processes, which those with arguments of their own do not.
         raise FocalsimError(f"sample {index}, frame {job.source.frame_id(frame)}: {error}") from None
@@ -147,7 +148,7 @@ def use_one_thread() -> None:
     numba.set_num_threads(1)
 
 
-def _render(job: Job, index: int, frame: int) -> Sample:
+def _render(job: Job, index: int, frame: int, images: NDArray[np.uint8] | None) -> Sample:
     from focalsim.render import render_stack, warp_frame
     from focalsim.sources.prepare import prepare_scene
 
@@ -182,6 +183,7 @@ def _render(job: Job, index: int, frame: int) -> Sample:
         aperture=profile.effects.aperture,
         device=job.device,
         encode=encode,
+        out=images if encode and job.device is None else None,
     )
     sharp, depth_m, valid = warp_frame(
         scene.rgb_linear,

@@ -234,7 +234,7 @@ def _exit_with_parent() -> None:
 
 
 def _work(index: int, place: int) -> Sample:
-    return _places.put(place, render_sample(_job, index))
+    return _places.put(place, render_sample(_job, index, _places.images(place)))
 
 
 def versions() -> dict[str, str]:

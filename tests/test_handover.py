@@ -37,6 +37,14 @@ def test_what_is_taken_is_what_was_put(samples, config):
             assert np.asarray(taken[name]).dtype == np.asarray(sample[name]).dtype
 
 
+def test_what_was_rendered_there_is_left_there(samples, config):
+    places = Places(get_context("spawn"), 2, config)
+    places.images(1)[...] = samples[0].images
+    rest = places.put(1, replace(samples[0], images=places.images(1)))
+    for name in samples[0]:
+        np.testing.assert_array_equal(places.take(1, rest)[name], samples[0][name])
+
+
 def test_pixels_of_another_size_are_refused(samples, config):
     places = Places(get_context("spawn"), 1, replace(config, slices=config.slices + 1))
     with pytest.raises(ValueError, match="shape"):

@@ -37,6 +37,7 @@ def render_stack(
     aperture: Aperture | None = None,
     device: Any = None,
     encode: Encode | None = None,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Render the focal stack that a thin lens makes of an RGB-D frame.
 
@@ -70,6 +71,7 @@ def render_stack(
         of the kernels over their diameter. What hides what, and what is filled in behind, counts as constant
     encode : focalsim.color.linear_to_srgb for a stack of 8-bit codes, whose light is never kept whole on the CPU, and
         has no gradient; None for light
+    out : array to be filled and returned in place of a new one, C-contiguous; not with tensors or ``device``
 
     Returns
     -------
@@ -84,6 +86,8 @@ def render_stack(
     if encode not in (None, linear_to_srgb):
         raise RenderError("encode must be focalsim.color.linear_to_srgb, or None for light")
     if device is not None or hasattr(rgb_linear, "detach"):
+        if out is not None:
+            raise RenderError("out is for arrays on the CPU: tensors and device render into memory of their own")
         from focalsim.render.tensors import render_tensors
 
         return render_tensors(  # type: ignore[no-any-return]
@@ -126,7 +130,7 @@ def render_stack(
     scale = source_scale(source_size, size)
     gain = float(optics.gain_px_m(size[0])[0]) * scale
     maps = breathing_maps(depth.shape, window, size, zoom, shift, lateral_color)
-    stack = _room(len(focus), size, encode)
+    stack = _room(len(focus), size, encode, out)
     frame = Frame(rgb, with_steps(depth, gain), hidden_rgb, hidden_depth, gain)
     render_bands(frame, gain / focus, maps, aperture, stack)
     return stack
@@ -158,9 +162,17 @@ def warp_frame(
     return sharp[0], pick(depth_m, rows, columns), known
 
 
-def _room(slices: int, size: tuple[int, int], encode: Encode | None) -> NDArray[Any]:
-    """An empty stack of light or codes."""
-    return np.empty((slices, size[1], size[0], 3), np.float32 if encode is None else np.uint8)
+def _room(slices: int, size: tuple[int, int], encode: Encode | None, out: Any = None) -> NDArray[Any]:
+    """Room for a stack of light or codes: ``out``, if there is one and it fits."""
+    shape, dtype = (slices, size[1], size[0], 3), np.dtype(np.float32 if encode is None else np.uint8)
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        got = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise RenderError(f"out must be an array {shape} {dtype}, got {got}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        raise RenderError("out must be C-contiguous and writable")
+    return out
 
 
 def _check_frame(rgb: Any, depth: Any, valid: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

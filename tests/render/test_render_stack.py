@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from focalsim.camera import coc_diameter_px
+from focalsim.color import linear_to_srgb
 from focalsim.errors import RenderError
 from focalsim.render import render_stack, warp_frame
 
@@ -118,6 +119,14 @@ def test_arrays_of_any_make_are_the_same_and_nothing_is_compiled_anew():
     for frame in (fixed, strided, (rgb.astype(np.float64), depth.astype(">f4"))):
         np.testing.assert_array_equal(render_stack(*frame, **LENS, focus_distances_m=FOCUS), plain)
     assert len(unmix._unmix.signatures) == compiled
+
+
+@pytest.mark.parametrize(("encode", "dtype"), [(None, np.float32), (linear_to_srgb, np.uint8)], ids=["light", "codes"])
+def test_a_stack_is_rendered_into_the_memory_that_is_given(encode, dtype):
+    given = {"rgb_linear": noise_frame(), "depth_m": step_depth(), **LENS, "focus_distances_m": FOCUS, "encode": encode}
+    room = np.empty((3, 48, 64, 3), dtype)
+    assert render_stack(**given, out=room) is room
+    np.testing.assert_array_equal(room, render_stack(**given))
 
 
 def test_highlights_keep_their_energy():
@@ -286,6 +295,11 @@ def test_what_lies_outside_the_source_is_not_valid():
         ({"hidden_depth_m": np.ones((48, 64), np.float32)}, "go together"),
         ({"output_size": (64, 64)}, "never stretched"),
         ({"output_size": (0, 0)}, "output_size"),
+        ({"out": np.empty((1, 48, 64, 3), np.float32)}, r"\(3, 48, 64, 3\) float32, got \(1, 48, 64, 3\)"),
+        ({"out": np.empty((3, 48, 64, 3), np.uint8)}, "got .* uint8"),
+        ({"out": np.empty((3, 48, 64, 6), np.float32)[..., ::2]}, "contiguous"),
+        ({"out": []}, "got list"),
+        ({"encode": np.sqrt}, "linear_to_srgb"),
     ],
 )
 def test_bad_input_says_what_was_expected(change, message):
