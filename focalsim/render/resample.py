@@ -51,6 +51,13 @@ class AxisMap:
         """Source pixels that an output pixel is made of, at most."""
         return 1 if self.identity else int(np.ceil(np.max(self.slope))) + 2 * LOBES + 1
 
+    def farthest_ahead(self, pixels: int, beside: int = 0) -> int:
+        """By how much the first source pixels of output pixels that are so many apart can differ, by more or less than
+        ``beside`` for each.
+        """
+        rounding = 0.0 if self.identity else 1e-6
+        return int(np.ceil(np.max(np.abs(np.subtract(self.slope, beside))) * pixels + rounding))
+
 
 # Sine and cosine of pi k / LOBES, by which k pixels turn the kernel's angle; they repeat after 2 LOBES.
 _SINES, _COSINES = (f(np.pi / LOBES * np.arange(2 * LOBES)) for f in (np.sin, np.cos))
@@ -190,9 +197,8 @@ class Warp:
 
     def __init__(self, x: AxisMap, y: AxisMap) -> None:
         maps, threads, groups = np.size(x.slope), get_num_threads(), -(-x.n_out // LANES)
-        # Between its first pixel and its last, sixteen or four output pixels on, a map gains or loses so many.
-        late = int(np.ceil(np.max(np.abs(np.subtract(x.slope, 1))) * (LANES - 1)))
-        self.rows = y.taps + int(np.ceil(np.max(y.slope) * (_TOGETHER - 1)))
+        late = x.farthest_ahead(LANES - 1, beside=1)
+        self.rows = y.taps + y.farthest_ahead(_TOGETHER - 1)
         left, lanes = np.empty((maps, groups), np.int64), np.zeros((maps, groups, x.taps + late, LANES), np.float32)
         starts = np.empty((*np.shape(y.slope), -(-y.n_out // _TOGETHER)), np.int64)
         shared = np.zeros((maps, starts.shape[-1], _TOGETHER, self.rows), np.float32)

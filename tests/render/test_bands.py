@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from focalsim.camera import Aperture, LateralColor
+from focalsim.camera import Aperture, LateralColor, coc_diameter_px
 from focalsim.color import linear_to_srgb
 from focalsim.render import bands, render_stack
 from focalsim.render.bands import Frame, plan_bands
@@ -74,13 +74,15 @@ def test_bands_make_the_light_of_the_whole_picture(options, known, monkeypatch):
     np.testing.assert_array_equal(banded, whole)
 
 
-@pytest.mark.parametrize("f_number", [0.6, 0.3])
-def test_bands_of_large_blur_join_its_coarser_levels(f_number, monkeypatch):
+@pytest.mark.parametrize(("f_number", "largest_px"), [(0.1, 30), (0.05, 60)])
+def test_bands_of_large_blur_join_its_coarser_levels(f_number, largest_px, monkeypatch):
     """Discs of 30 and 60 pixels: one and two coarser levels, whose pixels no border of a band may cut."""
-    rgb, depth = scene(height=701)
+    rgb, depth = scene(height=1201)
+    camera = {"focal_length_m": LENS["focal_length_m"], "sensor_width_m": LENS["sensor_width_m"]}
+    assert coc_diameter_px(0.1, 1.0, **camera, f_number=f_number, width_px=96) == pytest.approx(largest_px, rel=0.05)
     lens = LENS | {"f_number": f_number, "magnification": [1.0, 1.01, 0.97]}
     whole = render_stack(rgb, depth, **lens)
-    for rows in (190, 200, 231):
+    for rows in (290, 300, 331):
         banded, count = in_bands(monkeypatch, rows * 96, lambda: render_stack(rgb, depth, **lens))
         assert count > 3
         np.testing.assert_array_equal(banded, whole)

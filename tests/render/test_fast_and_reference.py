@@ -254,6 +254,20 @@ def test_resampling_keeps_area_averages(slope):
     np.testing.assert_allclose(got[inner], want[inner], atol=2e-3)
 
 
+@pytest.mark.parametrize("slope", [0.5, 1.0, 4 / 3, 2.0])
+def test_rounded_borders_of_pixels_are_no_trouble(slope):
+    """Where borders of output pixels fall on those of source pixels, rounding decides which pixel comes first."""
+    rng = np.random.default_rng(0)
+    for n_in in (2, 40, 41, 333):
+        offset = np.concatenate([np.arange(-8, 8) / 16, rng.integers(-40, 40, 30) / 10])[:, None]
+        axis = AxisMap(np.full_like(offset, slope), offset, 64, n_in)
+        stack = np.empty((len(offset), 64, 64, 3), np.float32)
+        piece = Warp(axis, axis).whole()
+        for n in range(len(offset)):
+            piece.apply(to_planar(np.full((n_in, n_in, 3), 0.7, np.float32)), n, stack)
+        np.testing.assert_allclose(stack, 0.7, rtol=1e-5)
+
+
 @pytest.mark.parametrize("diameter", [0.0, 0.5, 15.75, 16.0, 16.25, 73.0])
 def test_levels_and_diameters_are_inverse(diameter):
     assert diameter_of(int(level_of(diameter))) == diameter
