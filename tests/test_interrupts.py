@@ -16,6 +16,15 @@ class Thing:
     pass
 
 
+@pytest.fixture
+def usual_handler():
+    """That of a program started in a terminal; what a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_handler")
 def test_what_a_weak_reference_has_dropped_is_raised_later(monkeypatch):
     dropped = []
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
@@ -30,11 +39,10 @@ def test_what_a_weak_reference_has_dropped_is_raised_later(monkeypatch):
             check()
 
 
-def test_others_are_raised_at_once_and_the_handler_goes():
-    before = signal.getsignal(signal.SIGINT)
+def test_others_are_raised_at_once_and_the_handler_goes(usual_handler):
     with pytest.raises(KeyboardInterrupt), remembered_interrupts():
         signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is usual_handler
 
 
 def test_a_program_that_handles_ctrl_c_goes_on_doing_so():

@@ -9,7 +9,8 @@ has. A sample that the whole lens sees has a kernel with all the symmetries of a
 neighbours are looked up for one octant, and sixteen pixels of a row gather what they receive in registers, for the rows
 above and below at once. The others are few: each has a kernel formed of its own, and eight neighbours share a window of
 the output. Samples of a large blur are spread at a coarser level (samples.py) and join the rows of the finer one as
-these enter the ring.
+these enter the ring. The rows of light that leave it wait in a second ring for the warp (resample.py), which takes them
+as soon as it has all that four rows of output are made of.
 """
 
 from __future__ import annotations
