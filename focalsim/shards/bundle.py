@@ -18,7 +18,7 @@ from typing import Any
 from focalsim.errors import OutputError
 from focalsim.sample import Sample
 from focalsim.shards.card import is_side_file, write_side_files
-from focalsim.shards.files import PARTIAL, sha256_of
+from focalsim.shards.files import PARTIAL, drop_from_cache, sha256_of
 from focalsim.shards.lock import LOCK_NAME, hold
 from focalsim.shards.manifest import MANIFEST_NAME, PART_NAME, Manifest, ShardEntry, is_manifest, read_manifest
 from focalsim.shards.remote import Location, RemotePath
@@ -140,10 +140,14 @@ def write_shard(
         return replace(shard, sha256=sha256_of(path), bytes=path.stat().st_size)
 
     if token:
-        return write_staged(folder, shard.file, token, write, plan_digest(manifest))
+        entry = write_staged(folder, shard.file, token, write, plan_digest(manifest))
+    elif isinstance(folder, Path):
+        entry = write(folder / shard.file)
+    else:
+        raise ValueError(f"{folder}: object storage is written to by an announced run only")
     if isinstance(folder, Path):
-        return write(folder / shard.file)
-    raise ValueError(f"{folder}: object storage is written to by an announced run only")
+        drop_from_cache(folder / shard.file)
+    return entry
 
 
 class ManifestLog:
