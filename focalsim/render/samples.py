@@ -61,8 +61,13 @@ class Samples:
         return bool(self.blocks[len(self.blocks) // 2 :].any())
 
     @classmethod
-    def empty(cls, pockets: int, height: int, width: int, reach_px: int, *, zeros: bool) -> Samples:
-        """Room for samples, whose visibility is still missing; with ``zeros`` there are none yet, else whatever."""
+    def empty(
+        cls, pockets: int, height: int, width: int, reach_px: int, *, zeros: bool, only_level: bool = False
+    ) -> Samples:
+        """Room for samples, whose visibility is still missing; with ``zeros`` there are none yet, else whatever.
+
+        Of an ``only_level`` nothing asks for span and pocket: they hold nothing.
+        """
         make = np.zeros if zeros else np.empty
         padded = 2 * _whole_blocks(reach_px) + _whole_blocks(width)
         return cls(
@@ -70,21 +75,19 @@ class Samples:
             disparity=make((pockets, height, padded), np.float32),
             index=make((pockets, height, padded), np.int32),
             blocks=np.empty((pockets, height, padded // LANES), np.uint8),
-            span=np.empty((pockets, height, width, 2), np.float32),
-            pocket=np.empty((pockets, height, width), np.uint8),
+            span=np.empty((pockets, height, width, 0 if only_level else 2), np.float32),
+            pocket=np.empty((pockets, height, 0 if only_level else width), np.uint8),
             visibility=[],
             reach_px=reach_px,
         )
 
     @classmethod
     def of_layers(cls, layers: Iterable[SeenSamples], reach_px: int, only_level: bool) -> Samples:
-        """The finest level, of front and back. Where it is the ``only_level``, its ``span`` is not asked for and stays
-        empty.
-        """
+        """The finest level, of front and back."""
         samples: Samples | None = None
         for n, (color, coverage, disparity, index, visibility) in enumerate(layers):
             height, width = coverage.shape
-            samples = samples or cls.empty(2, height, width, reach_px, zeros=False)
+            samples = samples or cls.empty(2, height, width, reach_px, zeros=False, only_level=only_level)
             to = samples.light[n], samples.disparity[n], samples.index[n]
             _take(color, coverage, disparity, index, *to, samples.left_px)
             samples.visibility.append(visibility)
