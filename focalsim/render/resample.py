@@ -55,7 +55,8 @@ class AxisMap:
         """By how much the first source pixels of output pixels that are so many apart can differ, by more or less than
         ``beside`` for each.
         """
-        rounding = 0.0 if self.identity else 1e-6
+        farthest = np.max(np.abs(self.offset)) + np.max(self.slope) * (self.n_out + 1)
+        rounding = 0.0 if self.identity else 8 * float(np.spacing(farthest))
         return int(np.ceil(np.max(np.abs(np.subtract(self.slope, beside))) * pixels + rounding))
 
 
@@ -276,8 +277,8 @@ class Piece:
         light, codes = light_and_codes(stack)
         for channel, fours in enumerate(zip(self.done[slice_], self.ready[slice_], strict=True)):
             channels = self.done.shape[1]
-            which = slice_ * channels + channel, channel if channels > 1 else -1
-            _apply(image, self.local_rows[0], which, fours, self.plan, self.warp.work, light[slice_], codes[slice_])
+            which = slice_, channel, channels
+            _apply(image, self.local_rows, which, fours, self.plan, self.warp.work, light[slice_], codes[slice_])
 
 
 def light_and_codes(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -324,16 +325,29 @@ def _put_together(first, weights, starts, shared):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _apply(image, top, which, fours, plan, work, light, codes):
+def _apply(image, rows, which, fours, plan, work, light, codes):
     sources, sums, lines, coded = work
-    starts, rows = plan[3], sources.shape[1]
+    starts, number = plan[3], map_number(which)
     for four in prange(fours[0], fours[1]):
         thread = get_thread_id()
-        for t in range(rows):
-            row = min(max(starts[which[0], four] + t - top, 0), len(image) - 1)
+        for t in range(sources.shape[1]):
+            row = source_row(starts[number, four] + t, rows) - rows[0]
             sources[thread, t] = address(image) + 4 * row * image.shape[1] * image.shape[2]
         memory = sources[thread], sums[thread], lines[thread], coded[thread]
         warp_four(4 * image.shape[2], which, four, plan, memory, light, codes)
+
+
+@njit(cache=True, nogil=True)
+def source_row(row, rows):
+    """``row``, or the nearest of the source's ``rows`` [first, last): borders are replicated."""
+    return min(max(row, rows[0]), rows[1] - 1)
+
+
+@njit(cache=True, nogil=True)
+def map_number(which):
+    """The number of the map of a slice and channel: see :func:`warp_four`."""
+    slice_, channel, channels = which
+    return slice_ * channels + channel
 
 
 @njit(cache=True, nogil=True)
@@ -341,11 +355,11 @@ def warp_four(plane, which, four, plan, memory, light, codes):
     """Make four rows of a slice's ``light`` or ``codes`` (h, w, 3), the other of which is empty.
 
     plane   bytes from a channel of the source to the next
-    which   number of the map, and the one channel that it is for, or -1 for all
-    memory  addresses of the source's rows, and room for what comes between
+    which   slice, channel, and how many channels have maps of their own: 1 = that of all, or 3
+    memory  addresses of the source's rows, and room for what comes between; the addresses are used up
     """
     width, left, lanes, _, shared, table, next_edge = plan
-    number, channel = which
+    number, channel = map_number(which), which[1] if which[2] > 1 else -1  # -1: all
     sources, sums, lines, coded = memory
     encoded = codes.size > 0
     height, n_out = (codes.shape if encoded else light.shape)[:2]
@@ -360,7 +374,7 @@ def warp_four(plane, which, four, plan, memory, light, codes):
             row[c, pad + width :] = row[c, pad + width - 1]
     first = _TOGETHER * four
     count = min(_TOGETHER, height - first)
-    for k in range(_TOGETHER):
+    for k in range(_TOGETHER):  # from here on where rows of output go
         sources[k] = address(light[first + k]) if direct and k < count else address(lines[k])
     _along_rows(address(sums) + 4 * pad, next_row, left[number], lanes[number], sources, n_out, lines)
     for k in range(count):

@@ -33,7 +33,7 @@ from focalsim.render.kernels import (
     octant_place,
     reach_px,
 )
-from focalsim.render.resample import Piece, light_and_codes, warp_four
+from focalsim.render.resample import Piece, light_and_codes, map_number, source_row, warp_four
 from focalsim.render.samples import MERGE_PX, PLANES, Samples
 from focalsim.render.scatter_code import (
     GROUP,
@@ -530,14 +530,13 @@ def _warp_ready(done, slice_, fours, wanted, blurred, plan, to_warp, light, code
     starts, sources = plan[3], to_warp[0]
     channels, count = len(fours) // 2, len(sources)
     for channel in range(channels):
-        number = channels * slice_ + channel
+        which = slice_, channel, channels
+        number = map_number(which)
         while fours[2 * channel] < fours[2 * channel + 1]:
             four = fours[2 * channel]
-            if min(max(starts[number, four] + count - 1, wanted[0]), wanted[1] - 1) > done:
+            if source_row(starts[number, four] + count - 1, wanted) > done:
                 break
             for t in range(count):
-                row = min(max(starts[number, four] + t, wanted[0]), wanted[1] - 1)
-                sources[t] = address(blurred[row % count])
-            which = number, channel if channels > 1 else -1
+                sources[t] = address(blurred[source_row(starts[number, four] + t, wanted) % count])
             warp_four(4 * blurred.shape[2], which, four, plan, to_warp, light[slice_], codes[slice_])
             fours[2 * channel] += 1
