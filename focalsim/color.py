@@ -15,13 +15,28 @@ SRGB8_TO_LINEAR = np.where(
 
 # Code value k is nearest for linear values between the decoded k - 0.5 and k + 0.5.
 _half_codes = (np.arange(255) + 0.5) / 255.0
-CODE_EDGES = np.where(_half_codes <= 0.04045, _half_codes / 12.92, ((_half_codes + 0.055) / 1.055) ** 2.4)
-# A table finer than the narrowest code interval (1/3294.6) finds the code to within one, one comparison settles it.
-_TABLE_SIZE = 4096
-ENCODING = (
-    np.searchsorted(CODE_EDGES, np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE).astype(np.uint8),
-    np.append(CODE_EDGES, np.inf).astype(np.float32),  # where the code after each begins
+CODE_EDGES = np.where(_half_codes <= 0.04045, _half_codes / 12.92, ((_half_codes + 0.055) / 1.055) ** 2.4).astype(
+    np.float32
 )
+# Darker light has code 0; and by how much numbers differ as integers whose first 16 bits follow on each other.
+DARKEST, STEP = 2.0**-13, 1 << 16
+
+
+def _encoding() -> NDArray[np.uint32]:
+    """What :func:`focalsim.encode.encode8` looks up by the first 16 bits of light from ``DARKEST`` to 1.
+
+    There is one edge at most between two steps. So a number here plus the bits of the light, which carry into the next
+    code from an edge on, is the code times ``STEP`` and some rest.
+    """
+    first, last = (np.float32(light).view(np.uint32) for light in (DARKEST, 1.0))
+    starts = np.arange(first, last + 2 * STEP, STEP, np.uint32)
+    code = np.searchsorted(CODE_EDGES, starts.view(np.float32), side="right")
+    edges = np.append(CODE_EDGES, np.float32(np.inf)).view(np.uint32)[code]  # where the code after each begins
+    to_edge = np.minimum(edges - starts, STEP)
+    return (STEP * (code + 1) - to_edge - starts).astype(np.uint32)[:-1]
+
+
+ENCODING = _encoding()
 
 
 def srgb_to_linear(srgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -55,7 +70,7 @@ def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     from focalsim.encode import encode8  # compiled; whoever only reads shards does without
 
     flat = np.ascontiguousarray(linear, np.float32).reshape(-1)
-    return encode8(flat, *ENCODING).reshape(np.shape(linear))
+    return encode8(flat, ENCODING).reshape(np.shape(linear))
 
 
 def encode_srgb(linear: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -206,7 +206,7 @@ class Warp:
         _plan(_parts(x), _parts(y), left, lanes, starts.reshape(maps, -1), shared)
         # A row between the two passes has replicated pixels at either end, so that no tap has to be checked.
         pad = max(-int(left.min()), int(left.max()) + lanes.shape[2] + LANES - x.n_in, LANES)
-        self.plan = x.n_in, left, lanes, starts.reshape(maps, -1), shared, *ENCODING
+        self.plan = x.n_in, left, lanes, starts.reshape(maps, -1), shared, ENCODING
         self._starts = starts  # (S, C, fours): the first of their source rows
         self._height = y.n_in
         self.work = (
@@ -358,7 +358,7 @@ def warp_four(plane, which, four, plan, memory, light, codes):
     which   slice, channel, and how many channels have maps of their own: 1 = that of all, or 3
     memory  addresses of the source's rows, and room for what comes between; the addresses are used up
     """
-    width, left, lanes, _, shared, table, next_edge = plan
+    width, left, lanes, _, shared, table = plan
     number, channel = map_number(which), which[1] if which[2] > 1 else -1  # -1: all
     sources, sums, lines, coded = memory
     encoded = codes.size > 0
@@ -378,8 +378,10 @@ def warp_four(plane, which, four, plan, memory, light, codes):
         sources[k] = address(light[first + k]) if direct and k < count else address(lines[k])
     _along_rows(address(sums) + 4 * pad, next_row, left[number], lanes[number], sources, n_out, lines)
     for k in range(count):
-        if encoded:
-            encode8_into(lines[k, : 3 * n_out], table, next_edge, coded)
+        if encoded and channel < 0:
+            encode8_into(lines[k, : 3 * n_out], table, codes[first + k].reshape(3 * n_out))
+        elif encoded:
+            encode8_into(lines[k, : 3 * n_out], table, coded)
             _put(coded, channel, codes[first + k])
         else:
             done = n_out // LANES * LANES if direct else 0
