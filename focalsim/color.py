@@ -28,12 +28,13 @@ def _encoding() -> NDArray[np.uint32]:
     There is one edge at most between two steps. So a number here plus the bits of the light, which carry into the next
     code from an edge on, is the code times ``STEP`` and some rest.
     """
-    first, last = (np.float32(light).view(np.uint32) for light in (DARKEST, 1.0))
-    starts = np.arange(first, last + 2 * STEP, STEP, np.uint32)
+    first, last = (int(np.float32(light).view(np.uint32)) for light in (DARKEST, 1.0))
+    starts = np.arange(first, last + 2 * STEP, STEP).astype(np.uint32)
     code = np.searchsorted(CODE_EDGES, starts.view(np.float32), side="right")
     edges = np.append(CODE_EDGES, np.float32(np.inf)).view(np.uint32)[code]  # where the code after each begins
     to_edge = np.minimum(edges - starts, STEP)
-    return (STEP * (code + 1) - to_edge - starts).astype(np.uint32)[:-1]
+    table: NDArray[np.uint32] = (STEP * (code + 1) - to_edge - starts).astype(np.uint32)[:-1]
+    return table
 
 
 ENCODING = _encoding()
