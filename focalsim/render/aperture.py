@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from focalsim.camera.effects import Aperture
 from focalsim.render.interpolation import SUPPORT_PX, keys6
 from focalsim.render.kernels import BASIS_SIZE, diameter_of, lens_basis, level_of
-from focalsim.render.resample import Piece, planar
+from focalsim.render.resample import Piece
 from focalsim.render.scatter import ENOUGH
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, SeenSamples, steeply_seen
 
@@ -119,7 +119,7 @@ class ApertureScatter:
     def render(self, focus_disparity_px: NDArray[np.float64], piece: Piece, stack: NDArray[Any]) -> None:
         """As scatter.Scatter.render."""
         top, end = piece.local_rows
-        blurred = planar((end - top, self._front[2].shape[1]))
+        blurred = np.empty((end - top, self._front[2].shape[1], 3), np.float32)
         for n, focus_q in enumerate(focus_disparity_px.astype(np.float32)):
             _blur(self._front, self._back, focus_q, self._table, top, blurred)
             piece.apply(blurred, n, stack)
@@ -198,4 +198,4 @@ def _blur(front, back, focus_q, table, top, out):
                 share = max(one - near[3], none) / far[3] if far[3] > enough else none
                 scale = one / max(near[3] + share * far[3], enough)
                 for c in range(3):
-                    out[y - top, c, x] = (near[c] + share * far[c]) * scale
+                    out[y - top, x, c] = (near[c] + share * far[c]) * scale

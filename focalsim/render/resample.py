@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
+from numba import get_num_threads, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
 from focalsim.camera.effects import LateralColor
@@ -164,30 +164,15 @@ def source_scale(source_size: tuple[int, int], output_size: tuple[int, int]) -> 
     return min(source_size[0] / output_size[0], source_size[1] / output_size[1])
 
 
-def planar(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An image (H, 3, W') for a frame of ``shape`` (H, W): channels apart, rows padded to whole vectors."""
-    height, width = shape
-    return np.empty((height, 3, -(-width // LANES) * LANES), np.float32)
-
-
-def to_planar(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An image (H, W, 3) as :func:`planar` has it."""
-    image = planar(rgb.shape[:2])
-    _part_channels(np.ascontiguousarray(rgb), image)
-    return image
-
-
 @njit(cache=True, nogil=True)
-def _part_channels(rgb, image):
-    height, width, _ = rgb.shape
-    for y in range(height):
-        to = address(image[y])
-        for n in range(width // LANES):
-            channels = load_pixels(address(rgb[y]) + 3 * BYTES * n)
-            _store(to + BYTES * n, 4 * image.shape[2], channels)
-        for x in range(width // LANES * LANES, width):
-            for c in range(3):
-                image[y, c, x] = rgb[y, x, c]
+def _part_channels(pixels, channels):
+    """A row (W, 3) as three rows (3, W'), which are padded to whole vectors."""
+    width = len(pixels)
+    for n in range(width // LANES):
+        _store(address(channels) + BYTES * n, 4 * channels.shape[1], load_pixels(address(pixels) + 3 * BYTES * n))
+    for x in range(width // LANES * LANES, width):
+        for c in range(3):
+            channels[c, x] = pixels[x, c]
 
 
 class Warp:
@@ -211,6 +196,7 @@ class Warp:
         self._height = y.n_in
         self.work = (
             np.empty((threads, self.rows), np.int64),  # addresses of source rows
+            np.empty((threads, self.rows, 3, -(-x.n_in // LANES) * LANES), np.float32),  # and these, channels apart
             np.empty((threads, _TOGETHER, 3, x.n_in + 2 * pad), np.float32),  # sums down the columns
             np.empty((threads, _TOGETHER, 3 * LANES * groups), np.float32),  # rows of output
             np.empty((threads, 3 * x.n_out), np.uint8),  # and the codes of one
@@ -273,8 +259,9 @@ class Piece:
         return tasks
 
     def apply(self, image: NDArray[np.float32], slice_: int, stack: NDArray[Any]) -> None:
-        """Warp the blurred rows of a slice, as :func:`planar` gives them, into ``stack`` (S, h, w, 3)."""
+        """Warp the blurred rows (H, W, 3) of a slice into ``stack`` (S, h, w, 3)."""
         light, codes = light_and_codes(stack)
+        image = np.ascontiguousarray(image)
         for channel, fours in enumerate(zip(self.done[slice_], self.ready[slice_], strict=True)):
             channels = self.done.shape[1]
             which = slice_, channel, channels
@@ -326,15 +313,22 @@ def _put_together(first, weights, starts, shared):
 
 @njit(cache=True, nogil=True, parallel=True)
 def _apply(image, rows, which, fours, plan, work, light, codes):
-    sources, sums, lines, coded = work
+    sources, ring, sums, lines, coded = work
     starts, number = plan[3], map_number(which)
-    for four in prange(fours[0], fours[1]):
-        thread = get_thread_id()
-        for t in range(sources.shape[1]):
-            row = source_row(starts[number, four] + t, rows) - rows[0]
-            sources[thread, t] = address(image) + 4 * row * image.shape[1] * image.shape[2]
-        memory = sources[thread], sums[thread], lines[thread], coded[thread]
-        warp_four(4 * image.shape[2], which, four, plan, memory, light, codes)
+    threads, count = sources.shape
+    done, todo = fours[0], fours[1] - fours[0]
+    for n in prange(threads):
+        memory = sources[n], sums[n], lines[n], coded[n]
+        newest = -1
+        for four in range(done + todo * n // threads, done + todo * (n + 1) // threads):
+            for t in range(count):
+                row = source_row(starts[number, four] + t, rows)
+                place = ring[n, row % count]
+                if row > newest:
+                    _part_channels(image[row - rows[0]], place)
+                    newest = row
+                sources[n, t] = address(place)
+            warp_four(4 * ring.shape[3], which, four, plan, memory, light, codes)
 
 
 @njit(cache=True, nogil=True)

@@ -471,8 +471,7 @@ def _spread(
     room, light, codes,
 ):  # fmt: skip
     rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
-    sources, summed, lines, coded = room
-    blurred = np.empty((len(rings), sources.shape[1], 3, (width + LANES - 1) // LANES * LANES), np.float32)
+    sources, blurred, summed, lines, coded = room
     taken = np.zeros(1, np.int64)
     for n in prange(len(rings)):
         memory = columns[n], seen[n], found[n], places[n], levels[n], rows[n], reaches[n], weights[n]

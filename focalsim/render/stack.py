@@ -15,7 +15,7 @@ from focalsim.pick import pick
 from focalsim.render.bands import Frame, render_bands
 from focalsim.render.check import Encode, Window, check_optics, check_size, check_window
 from focalsim.render.edges import with_steps
-from focalsim.render.resample import Warp, breathing_maps, source_scale, to_planar
+from focalsim.render.resample import Warp, breathing_maps, source_scale
 
 
 def render_stack(
@@ -158,7 +158,7 @@ def warp_frame(
     rows, inside_y = y.nearest()
     known = pick(valid, rows, columns) & inside_y[:, None] & inside_x[None, :]
     sharp = _room(1, output_size, encode)
-    Warp(x, y).whole().apply(to_planar(_plain(rgb_linear)), 0, sharp)
+    Warp(x, y).whole().apply(_plain(rgb_linear), 0, sharp)
     return sharp[0], pick(depth_m, rows, columns), known
 
 

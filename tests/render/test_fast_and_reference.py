@@ -18,7 +18,7 @@ from focalsim.render.kernels import (
     octant_place,
 )
 from focalsim.render.layers import Layers, split_layers
-from focalsim.render.resample import AxisMap, Warp, to_planar
+from focalsim.render.resample import AxisMap, Warp
 from focalsim.render.scatter import Scatter
 from focalsim.render.unmix import EDGE_PX
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, lens_points, lens_visibility, seen_samples
@@ -246,7 +246,7 @@ def test_resampling_keeps_area_averages(slope):
     image = np.broadcast_to(source[:, None], (5, n_in, 3)).astype(np.float32)
     along, down = AxisMap(np.full((1, 1), slope), np.full((1, 1), 7.3), n_out, n_in), unmoved(5)
     stack = np.empty((1, 5, n_out, 3), np.float32)
-    Warp(along, down).whole().apply(to_planar(image), 0, stack)
+    Warp(along, down).whole().apply(image, 0, stack)
     x = slope * np.arange(n_out) + 7.3
     want = (primitive(x + slope / 2) - primitive(x - slope / 2)) / slope
     got = stack[0, 4, :, 1]
@@ -264,7 +264,7 @@ def test_rounded_borders_of_pixels_are_no_trouble(slope):
         stack = np.empty((len(offset), 64, 64, 3), np.float32)
         piece = Warp(axis, axis).whole()
         for n in range(len(offset)):
-            piece.apply(to_planar(np.full((n_in, n_in, 3), 0.7, np.float32)), n, stack)
+            piece.apply(np.full((n_in, n_in, 3), 0.7, np.float32), n, stack)
         np.testing.assert_allclose(stack, 0.7, rtol=1e-5)
 
 
