@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from focalsim.render.unmix import EDGE_PX, unmix
+from focalsim.render.unmix import EDGE_PX, find_edges, unmix
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,7 @@ def split_layers(
 
     Backs are sought as far as ``reach_px``, for a part of a frame that of the whole (:func:`lens_reach_px`).
     """
-    box = np.ones((3, 3), np.uint8)
-    low, high = (np.asarray(f(disparity_px, box), np.float32) for f in (cv2.erode, cv2.dilate))
-    edge = high - low > EDGE_PX
+    low, high, edge, blocks = find_edges(disparity_px)
     layers = Layers(
         rgb.copy(),
         np.ones_like(disparity_px),
@@ -77,9 +75,9 @@ def split_layers(
         layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
         layers.back_coverage.ravel()[known] = 1.0
         layers.back_disparity_px.ravel()[known] = hidden_disparity_px.ravel()[known]
-    if edge.any():
+    if len(blocks):
         fields = [getattr(layers, name) for name in Layers.__slots__]
-        unmix(rgb, disparity_px, low, high, edge, hidden_rgb, *fields)
+        unmix(rgb, disparity_px, low, high, edge, blocks, hidden_rgb, *fields)
         if reach_px is None:
             reach_px = lens_reach_px(float(disparity_px.min()), float(disparity_px.max()))
         window = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)

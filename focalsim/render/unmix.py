@@ -28,25 +28,81 @@ _LEAST_NEAR, _MOST_FAR = np.float32(0.3), np.float32(0.7)
 _ALL = np.float32(0.999)  # a pixel that is covered more has nothing of a back
 
 
+@njit(cache=True, nogil=True)
+def range_around(q, y, low, high):
+    """Write the lowest and highest of the 3 x 3 numbers around each of row y of q (H, W) into ``low``, ``high`` (W,)."""
+    columns = np.empty((2, q.shape[1] + 2), np.float32)
+    lows, highs = columns[0], columns[1]
+    above, here, below = q[max(y - 1, 0)], q[y], q[min(y + 1, len(q) - 1)]
+    _lowest(above, here, below, lows[1:-1])
+    _highest(above, here, below, highs[1:-1])
+    columns[:, 0], columns[:, -1] = columns[:, 1], columns[:, -2]
+    _lowest(lows[:-2], lows[1:-1], lows[2:], low)
+    _highest(highs[:-2], highs[1:-1], highs[2:], high)
+
+
+# One loop each: the compiler finds a vector form.
+@njit(cache=True, nogil=True)
+def _lowest(a, b, c, out):
+    for i in range(len(out)):
+        out[i] = min(a[i], min(b[i], c[i]))
+
+
+@njit(cache=True, nogil=True)
+def _highest(a, b, c, out):
+    for i in range(len(out)):
+        out[i] = max(a[i], max(b[i], c[i]))
+
+
+@njit(cache=True, nogil=True)
+def _parted(low, high, edge):
+    for i in range(len(edge)):
+        edge[i] = high[i] - low[i] > np.float32(EDGE_PX)
+
+
+def find_edges(
+    disparity_px: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.intp]]:
+    """Lowest and highest disparity of the 3 x 3 pixels around each (H, W), where they are different surfaces' (H, W),
+    and which blocks of sixteen neighbours in a row, counted row by row, hold such an edge (n,).
+    """
+    height, width = disparity_px.shape
+    low, high = np.empty_like(disparity_px), np.empty_like(disparity_px)
+    edge, some = np.empty((height, width), np.bool_), np.empty((height, -(-width // LANES)), np.bool_)
+    _find_edges(disparity_px, low, high, edge, some)
+    return low, high, edge, np.flatnonzero(some)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _find_edges(q, low, high, edge, some):
+    for y in prange(len(q)):
+        range_around(q, y, low[y], high[y])
+        _parted(low[y], high[y], edge[y])
+        for block in range(some.shape[1]):
+            found = False
+            for x in range(LANES * block, min(LANES * (block + 1), q.shape[1])):
+                found |= edge[y, x]
+            some[y, block] = found
+
+
 def unmix(
     rgb: NDArray[np.float32],
     disparity_px: NDArray[np.float32],
     low_px: NDArray[np.float32],
     high_px: NDArray[np.float32],
     edge: NDArray[np.bool_],
+    blocks: NDArray[np.intp],
     hidden_rgb: NDArray[np.float32] | None,
     *layers: NDArray[np.float32],
 ) -> None:
     """Un-mix the pixels of ``edge`` (H, W) in ``layers``, the fields of layers.Layers, in two rounds.
 
-    ``low_px`` and ``high_px`` are the range of disparity in the 3 x 3 pixels around. Where the layers have a back
-    already, ``hidden_rgb`` is its colour.
+    What :func:`find_edges` found comes before ``hidden_rgb``, the colour of the back where layers have one already.
     """
     f_rgb, f_cov, f_q, b_rgb, b_cov, b_q = layers
-    blocks = _blocks_of(edge)
     known = (b_cov > 0).astype(np.float32)
     behind = rgb if hidden_rgb is None else hidden_rgb
-    pure = np.where(edge, np.float32(MIXED), _ONE)
+    pure = np.maximum(~edge, np.float32(MIXED))
     found = np.empty((len(blocks), _FOUND, LANES), np.float32)
     patches = np.empty((get_num_threads(), _PLANES, _ROWS, 3 * _COLUMNS), np.float32)
     places = np.empty((get_num_threads(), _PLANES, _ROWS), np.int64)
@@ -54,20 +110,6 @@ def unmix(
         planes = _flat(disparity_px, coverage, f_q, b_q, f_rgb, b_rgb, low_px, high_px, known, rgb, behind)
         _unmix(blocks, edge.shape[1], planes, edge_coverage(), coverage is pure, patches, places, found)
         _take_over(blocks, edge, found, *layers)
-
-
-@njit(cache=True, nogil=True)
-def _blocks_of(edge):
-    """Blocks of sixteen neighbours in a row that hold an edge, counted row by row."""
-    height, width = edge.shape
-    blocks, count = np.empty(height * ((width + LANES - 1) // LANES), np.int64), 0
-    block = 0
-    for y in range(height):
-        for left in range(0, width, LANES):
-            blocks[count] = block
-            count += edge[y, left : left + LANES].any()
-            block += 1
-    return blocks[:count]
 
 
 def _flat(*planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

@@ -91,37 +91,47 @@ def lens_visibility(
     ``disparity_px`` (H, W) belongs to the samples, ``front_*`` (H, W) to what may stand before them. The steep
     polynomial is found only of samples that are blurred so much by a focus within ``focus_px``.
     """
+    (reach,) = _occluder_reach([(disparity_px, present)], front_disparity_px)
+    return _look_for(disparity_px, present, reach, (front_disparity_px, front_coverage), rows, focus_px)
+
+
+def _look_for(
+    disparity_px: NDArray[np.float32],
+    present: NDArray[np.bool_],
+    reach: NDArray[np.int16],
+    front: tuple[NDArray[np.float32], NDArray[np.float32]],
+    rows: slice,
+    focus_px: tuple[float, float],
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """:func:`lens_visibility`, looking as far as ``reach``."""
     index = present.astype(np.int32) * WHOLE
-    if not present.any():
-        return index[rows], np.empty((0, 2 * BASIS_SIZE), np.float32)
     first, _, _ = rows.indices(len(index))
-    reach = _occluder_reach(disparity_px, present, front_disparity_px)
     todo = np.flatnonzero(reach[rows] > 0) + first * index.shape[1]
     coefficients = np.empty((len(todo), 2 * BASIS_SIZE), np.float32)
     room = np.empty((-(-len(todo) // _BLOCK), RAYS), np.float32)
-    occluder = front_disparity_px, front_coverage
     focus = np.float32(focus_px[0]), np.float32(focus_px[1])
-    _visibility(todo, disparity_px, reach, *occluder, focus, *_rays(), index, coefficients, room)
+    _visibility(todo, disparity_px, reach, *front, focus, *_rays(), index, coefficients, room)
     return index[rows], coefficients
 
 
 def _occluder_reach(
-    disparity_px: NDArray[np.float32], present: NDArray[np.bool_], front_disparity_px: NDArray[np.float32]
-) -> NDArray[np.int16]:
+    samples: list[tuple[NDArray[np.float32], NDArray[np.bool_]]], front_disparity_px: NDArray[np.float32]
+) -> list[NDArray[np.int16]]:
     """How far (H, W) around each sample there may be something that hides it from a part of the lens; 0 = nothing.
 
-    Looked for in squares that grow: what stands t pixels away must be nearer by a gap of 2 (t - RAY_PX) or more.
+    Of each layer of samples, disparity and where there are any (H, W). Looked for in squares that grow: what stands t
+    pixels away must be nearer by a gap of 2 (t - RAY_PX) or more.
     """
-    reach = np.zeros(disparity_px.shape, np.int16)
+    reaches = [np.zeros(front_disparity_px.shape, np.int16) for _ in samples]
+    lowest = [cv2.minMaxLoc(q, present.view(np.uint8))[0] for q, present in samples if present.any()]
     nearest: NDArray[Any] = front_disparity_px
-    within = 0
-    lowest = disparity_px.min() if present.all() else disparity_px[present].min()
-    farthest = lens_reach_px(float(lowest), float(front_disparity_px.max()))
+    within, farthest = 0, lens_reach_px(min(lowest), float(front_disparity_px.max())) if lowest else 0
     while within < farthest:
         before, within = within, min(max(_FIRST_SQUARE_PX, 2 * within), farthest)
         nearest = cv2.dilate(nearest, np.ones((2 * (within - before) + 1,) * 2, np.uint8))
-        _look_within(within, max(EDGE_PX, 2 * (before + 1 - RAY_PX)), nearest, disparity_px, present, reach)
-    return reach
+        for (q, present), reach in zip(samples, reaches, strict=True):
+            _look_within(within, max(EDGE_PX, 2 * (before + 1 - RAY_PX)), nearest, q, present, reach)
+    return reaches
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -144,12 +154,15 @@ def seen_samples(
     """Front and back: colour (H, W, 3), coverage and disparity (H, W), index and coefficients of lens_visibility, of
     these rows and focus. One after the other, so that the first need not be kept for the second.
     """
-    occluder = layers.front_disparity_px, layers.front_coverage
-    for color, coverage, q in (
+    front = layers.front_disparity_px, layers.front_coverage
+    both = (
         (layers.front_rgb, layers.front_coverage, layers.front_disparity_px),
         (layers.back_rgb, layers.back_coverage, layers.back_disparity_px),
-    ):
-        yield color[rows], coverage[rows], q[rows], *lens_visibility(q, coverage > 0, *occluder, rows, focus_px)
+    )
+    present = [coverage > 0 for _, coverage, _ in both]
+    reaches = _occluder_reach([(q, some) for (_, _, q), some in zip(both, present, strict=True)], front[0])
+    for (color, coverage, q), some, reach in zip(both, present, reaches, strict=True):
+        yield color[rows], coverage[rows], q[rows], *_look_for(q, some, reach, front, rows, focus_px)
 
 
 @njit(cache=True, nogil=True, parallel=True)

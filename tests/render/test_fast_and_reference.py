@@ -197,7 +197,7 @@ def test_squares_that_grow_miss_nothing_that_may_hide_a_sample(seed):
     q = rng.uniform(0, 0.2, (40, 34)).astype(np.float32)
     q[rng.integers(0, 40, 3), rng.integers(0, 34, 3)] = rng.uniform(1, 60, 3)
     present = rng.random(q.shape) < 0.8
-    reach = visibility._occluder_reach(q, present, q)
+    (reach,) = visibility._occluder_reach([(q, present)], q)
     y, x = np.mgrid[: q.shape[0], : q.shape[1]]
     for row, column in np.argwhere(present):
         gap = q - q[row, column]
