@@ -55,17 +55,19 @@ def by_lanes(
     return left, spread
 
 
+# Value j, of pixel p, would read its first source pixel at place channels (first[p] - p) + (j - lane): the last is the
+# same for all sixteen.
 @njit(cache=True, nogil=True)
 def place_lanes(first: NDArray[np.int64], channels: int, left: NDArray[np.int64]) -> int:
     """Fill ``left`` of :class:`LaneTaps`; returns how many more taps than a pixel some sixteen values have."""
     latest = 0
     for group in range(len(left)):
-        start = LANES * group
-        low = high = _start(first, channels, start)
-        for j in range(start + 1, min(start + LANES, channels * len(first))):
-            low, high = min(low, _start(first, channels, j)), max(high, _start(first, channels, j))
-        left[group] = low
-        latest = max(latest, (high - low) // channels)  # they differ by whole pixels
+        pixel, end = LANES * group // channels, min((LANES * (group + 1) - 1) // channels + 1, len(first))
+        low = high = first[pixel] - pixel
+        for p in range(pixel + 1, end):
+            low, high = min(low, first[p] - p), max(high, first[p] - p)
+        left[group] = channels * low + LANES * group
+        latest = max(latest, high - low)
     return latest
 
 
@@ -78,16 +80,13 @@ def spread_lanes(
     spread: NDArray[np.float32],
 ) -> None:
     """Fill in ``weights`` of :class:`LaneTaps`, zeros before."""
-    for j in range(channels * len(first)):
-        late = (_start(first, channels, j) - left[j // LANES]) // channels
-        for t in range(weights.shape[1]):
-            spread[j // LANES, late + t, j % LANES] = weights[j // channels, t]
-
-
-@njit(cache=True, nogil=True)
-def _start(first: NDArray[np.int64], channels: int, j: int) -> int:
-    """Where the first of sixteen values would read if value j were made of what stands there."""
-    return int(channels * first[j // channels] + j % channels - j % LANES)
+    for group in range(len(left)):
+        low = (left[group] - LANES * group) // channels
+        for lane in range(min(LANES, channels * len(first) - LANES * group)):
+            pixel = (LANES * group + lane) // channels
+            late = first[pixel] - pixel - low
+            for t in range(weights.shape[1]):
+                spread[group, late + t, lane] = weights[pixel, t]
 
 
 def combine(image: NDArray[Any], down: Taps, along: LaneTaps) -> NDArray[np.float32]:

@@ -62,21 +62,15 @@ def split_layers(
     Backs are sought as far as ``reach_px``, for a part of a frame that of the whole (:func:`lens_reach_px`).
     """
     low, high, edge, blocks = find_edges(disparity_px)
-    layers = Layers(
-        rgb.copy(),
-        np.ones_like(disparity_px),
-        disparity_px.copy(),
-        np.zeros_like(rgb),
-        np.zeros_like(disparity_px),
-        np.zeros_like(disparity_px),
-    )
+    layers = Layers(*(np.empty_like(like) for like in 2 * (rgb, disparity_px, disparity_px)))
+    fields = [getattr(layers, name) for name in Layers.__slots__]
+    _all_in_front(rgb, disparity_px, *fields)
     if hidden_rgb is not None and hidden_disparity_px is not None:
         known = np.flatnonzero(hidden_disparity_px < disparity_px)  # which NaN is not
         layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
         layers.back_coverage.ravel()[known] = 1.0
         layers.back_disparity_px.ravel()[known] = hidden_disparity_px.ravel()[known]
     if len(blocks):
-        fields = [getattr(layers, name) for name in Layers.__slots__]
         unmix(rgb, disparity_px, low, high, edge, blocks, hidden_rgb, *fields)
         if reach_px is None:
             reach_px = lens_reach_px(float(disparity_px.min()), float(disparity_px.max()))
@@ -84,6 +78,14 @@ def split_layers(
         farthest = cv2.erode(disparity_px, window)
         _fill_back(disparity_px, farthest, edge, layers.front_rgb, *fields[3:])
     return layers
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _all_in_front(rgb, q, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
+    for y in prange(len(q)):
+        f_rgb[y], f_q[y] = rgb[y], q[y]
+        f_cov[y] = np.float32(1.0)
+        b_rgb[y], b_cov[y], b_q[y] = np.float32(0.0), np.float32(0.0), np.float32(0.0)
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -86,18 +86,18 @@ def _weights(slope, offset, n_out, n_in, taps):
         back_s, back_c = _SINES[first[j] % (2 * LOBES)], _COSINES[first[j] % (2 * LOBES)]
         sine[j + 1], cosine[j + 1] = s * back_c - c * back_s, c * back_c + s * back_s
         s, c = s * turn_c + c * turn_s, c * turn_c - s * turn_s
-    after = _primitive(distance, sine, cosine, taps)
+    after, parts = _primitive(distance, sine, cosine, taps), np.empty(taps)
     for j in range(n_out):
         # The right border is the next pixel's left one, seen from that one's first source pixel.
         moved = first[j] - first[j - 1] if j > 0 else 0
         total = 0.0
         for t in range(taps):
             left = after[t + moved, j] if t + moved < taps else 0.0
-            total += after[t, j + 1] - left
+            parts[t] = after[t, j + 1] - left
+            total += parts[t]
         scale = 1 / total
         for t in range(taps):
-            left = after[t + moved, j] if t + moved < taps else 0.0
-            weights[j, t] = (after[t, j + 1] - left) * scale
+            weights[j, t] = parts[t] * scale
     return first, weights
 
 
@@ -126,10 +126,11 @@ def _primitive(distance, sine, cosine, taps):
             # From one tap to the next by a turn of pi / LOBES.
             sine[i], cosine[i] = s * _COSINES[1] - c * _SINES[1], c * _COSINES[1] + s * _SINES[1]
     for i in range(borders):
-        kernel[taps, i] /= total[i]
+        total[i] = 1 / total[i]
+        kernel[taps, i] *= total[i]
     for b in range(taps - 1, -1, -1):
         for i in range(borders):
-            kernel[b, i] = kernel[b + 1, i] + kernel[b, i] / total[i]
+            kernel[b, i] = kernel[b + 1, i] + kernel[b, i] * total[i]
     return kernel[1:]
 
 
@@ -243,19 +244,8 @@ class Piece:
         needs, and the first and last of its fours in each channel.
         """
         slices, channels = self.done.shape
-        cuts = self.done[:, None] + (self.ready - self.done)[:, None] * np.arange(parts + 1)[:, None] // parts
-        low, high = cuts[:, :-1], cuts[:, 1:]
-        starts = self.plan[3].reshape(slices, channels, -1)
-        slice_, channel = np.arange(slices)[:, None, None], np.arange(channels)
-        begin, end = self.local_rows
-        after = self.warp.rows - 1
         tasks = np.empty((slices, parts, 3 + 2 * channels), np.int64)
-        tasks[..., 0] = slice_[..., 0]
-        tasks[..., 1] = np.where(low < high, starts[slice_, channel, low % starts.shape[2]], end).min(axis=2)
-        tasks[..., 2] = np.where(low < high, starts[slice_, channel, high - 1] + after, begin).max(axis=2)
-        np.clip(tasks[..., 1:3], begin, end - 1, out=tasks[..., 1:3])
-        tasks[..., 2] += 1
-        tasks[..., 3::2], tasks[..., 4::2] = low, high
+        _share_out(self.done, self.ready, self.plan[3], self.local_rows, self.warp.rows, tasks)
         return tasks
 
     def apply(self, image: NDArray[np.float32], slice_: int, stack: NDArray[Any]) -> None:
@@ -308,7 +298,29 @@ def _put_together(first, weights, starts, shared):
         for k in range(_TOGETHER):
             y = min(_TOGETHER * four + k, len(first) - 1)
             late = first[y] - starts[four]
-            shared[four, k, late : late + taps] = weights[y]
+            for t in range(taps):
+                shared[four, k, late + t] = weights[y, t]
+
+
+@njit(cache=True, nogil=True)
+def _share_out(done, ready, starts, rows, together, tasks):
+    """Fill in the tasks of :meth:`Piece.tasks`; a four is made of so many rows ``together`` from its start on."""
+    slices, parts, _ = tasks.shape
+    channels = done.shape[1]
+    for n in range(slices):
+        for part in range(parts):
+            task = tasks[n, part]
+            first, last = rows[1], rows[0]
+            for channel in range(channels):
+                todo = ready[n, channel] - done[n, channel]
+                low = done[n, channel] + todo * part // parts
+                high = done[n, channel] + todo * (part + 1) // parts
+                if low < high:
+                    row = starts[n * channels + channel]
+                    first, last = min(first, row[low]), max(last, row[high - 1] + together)
+                task[3 + 2 * channel], task[4 + 2 * channel] = low, high
+            task[0] = n
+            task[1], task[2] = source_row(first, rows), source_row(last - 1, rows) + 1
 
 
 @njit(cache=True, nogil=True, parallel=True)
