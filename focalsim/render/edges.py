@@ -14,12 +14,11 @@ alone are changed.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from focalsim.render.unmix import EDGE_PX
+from focalsim.render.unmix import find_edges
 
 LEAST_STEP = 0.1  # of the difference of a pixel's two neighbours: where neighbours differ less, a ramp has its end
 LONGEST_PX = 8  # from a pixel to an end; what goes on for longer is a slope
@@ -49,11 +48,11 @@ def step_sources(disparity_px: NDArray[np.float32]) -> tuple[NDArray[np.intp], N
 
     Places count pixels row by row.
     """
-    box = np.ones((3, 3), np.uint8)
-    rise = np.asarray(cv2.dilate(disparity_px, box) - cv2.erode(disparity_px, box))
-    places = np.flatnonzero(rise > EDGE_PX)
+    low, high, edge, _ = find_edges(disparity_px)
+    places = np.flatnonzero(edge)
     sources, short = _ends_of_ramps(places, disparity_px, np.array(DIRECTIONS, np.float32))
-    if np.count_nonzero(short) <= SMOOTHED_SHARE * np.count_nonzero(rise > CLEAR_PX):
+    clear = high.ravel()[places] - low.ravel()[places] > CLEAR_PX
+    if np.count_nonzero(short) <= SMOOTHED_SHARE * np.count_nonzero(clear):
         return None
     moved = sources != places
     return places[moved], sources[moved]

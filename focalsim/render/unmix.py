@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
@@ -28,61 +29,33 @@ _LEAST_NEAR, _MOST_FAR = np.float32(0.3), np.float32(0.7)
 _ALL = np.float32(0.999)  # a pixel that is covered more has nothing of a back
 
 
-@njit(cache=True, nogil=True)
-def range_around(q, y, low, high):
-    """Write the lowest and highest of the 3 x 3 numbers around each of row y of q (H, W) into ``low``, ``high`` (W,)."""
-    columns = np.empty((2, q.shape[1] + 2), np.float32)
-    lows, highs = columns[0], columns[1]
-    above, here, below = q[max(y - 1, 0)], q[y], q[min(y + 1, len(q) - 1)]
-    _lowest(above, here, below, lows[1:-1])
-    _highest(above, here, below, highs[1:-1])
-    columns[:, 0], columns[:, -1] = columns[:, 1], columns[:, -2]
-    _lowest(lows[:-2], lows[1:-1], lows[2:], low)
-    _highest(highs[:-2], highs[1:-1], highs[2:], high)
-
-
-# One loop each: the compiler finds a vector form.
-@njit(cache=True, nogil=True)
-def _lowest(a, b, c, out):
-    for i in range(len(out)):
-        out[i] = min(a[i], min(b[i], c[i]))
-
-
-@njit(cache=True, nogil=True)
-def _highest(a, b, c, out):
-    for i in range(len(out)):
-        out[i] = max(a[i], max(b[i], c[i]))
-
-
-@njit(cache=True, nogil=True)
-def _parted(low, high, edge):
-    for i in range(len(edge)):
-        edge[i] = high[i] - low[i] > np.float32(EDGE_PX)
-
-
 def find_edges(
     disparity_px: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.intp]]:
     """Lowest and highest disparity of the 3 x 3 pixels around each (H, W), where they are different surfaces' (H, W),
     and which blocks of sixteen neighbours in a row, counted row by row, hold such an edge (n,).
     """
-    height, width = disparity_px.shape
-    low, high = np.empty_like(disparity_px), np.empty_like(disparity_px)
-    edge, some = np.empty((height, width), np.bool_), np.empty((height, -(-width // LANES)), np.bool_)
-    _find_edges(disparity_px, low, high, edge, some)
-    return low, high, edge, np.flatnonzero(some)
+    box = np.ones((3, 3), np.uint8)
+    low, high = (np.asarray(f(disparity_px, box), np.float32) for f in (cv2.erode, cv2.dilate))
+    edge = high - low > EDGE_PX
+    return low, high, edge, np.flatnonzero(_by_blocks(edge))
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _find_edges(q, low, high, edge, some):
-    for y in prange(len(q)):
-        range_around(q, y, low[y], high[y])
-        _parted(low[y], high[y], edge[y])
-        for block in range(some.shape[1]):
+@njit(cache=True, nogil=True)
+def _by_blocks(edge):
+    """Whether there is an edge among sixteen neighbours in a row."""
+    height, width = edge.shape
+    some = np.zeros((height, (width + LANES - 1) // LANES), np.bool_)
+    for y in range(height):
+        row = edge[y]
+        for block in range(width // LANES):
             found = False
-            for x in range(LANES * block, min(LANES * (block + 1), q.shape[1])):
-                found |= edge[y, x]
+            for lane in range(LANES):  # of a fixed length, for the compiler to find a vector form
+                found |= row[LANES * block + lane]
             some[y, block] = found
+        for x in range(width // LANES * LANES, width):
+            some[y, -1] |= row[x]
+    return some
 
 
 def unmix(
