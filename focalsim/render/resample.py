@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange  # type: ignore[attr-defined]
+from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from focalsim.camera.effects import LateralColor
