@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from focalsim.color import encode_srgb, linear_to_srgb, srgb_to_linear
+from focalsim.color import CODE_EDGES, DARKEST, STEP, encode_srgb, linear_to_srgb, srgb_to_linear
 
 
 def test_every_code_survives_a_round_trip():
@@ -20,6 +20,13 @@ def test_the_nearest_code_is_taken():
     assert codes.shape == light.shape
     # float32 light may lie on either side of an edge that float64 puts between two codes.
     assert np.all((codes == nearest) | (np.abs(exact - codes) < 0.5 + 1e-3))
+
+
+def test_a_code_begins_exactly_at_its_edge():
+    steps = np.arange(np.float32(DARKEST / 4).view(np.int32), np.float32(2.0).view(np.int32), STEP, np.int32)
+    places = np.concatenate([CODE_EDGES, steps.view(np.float32)])
+    light = np.concatenate([places, np.nextafter(places, np.float32(0)), np.nextafter(places, np.float32(2))])
+    np.testing.assert_array_equal(linear_to_srgb(light), np.searchsorted(CODE_EDGES, light, side="right"))
 
 
 def test_light_that_is_no_number_is_dark():
