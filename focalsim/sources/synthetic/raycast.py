@@ -148,11 +148,24 @@ def _edge_mask(
     height = len(surface) // width
     mask = np.zeros(height * width, np.bool_)
     for y in range(height):
-        for x in range(width):
-            p = y * width + x
-            jump = _FOLD_PX / focal_px * depth[p]
-            for j in range(max(y - 1, 0), min(y + 2, height)):
-                for q in range(j * width + max(x - 1, 0), j * width + min(x + 2, width)):
-                    if surface[q] != surface[p] or (surface[p] >= 0 and abs(depth[q] - depth[p]) > jump):
-                        mask[p] = True
+        for dy in range(max(-1, -y), min(2, height - y)):
+            for dx in range(-1, 2):
+                first, last = y * width + max(-dx, 0), (y + 1) * width - max(dx, 0)
+                at, to = slice(first, last), slice(first + dy * width + dx, last + dy * width + dx)
+                _mark_edges(surface[at], depth[at], surface[to], depth[to], _FOLD_PX / focal_px, mask[at])
     return mask
+
+
+@kernel
+def _mark_edges(
+    surface: NDArray[np.int32],
+    depth: NDArray[np.float64],
+    next_surface: NDArray[np.int32],
+    next_depth: NDArray[np.float64],
+    steepest: float,
+    mask: NDArray[np.bool_],
+) -> None:
+    """Apart from all else, so that the compiler finds a vector form."""
+    for i in range(len(mask)):
+        folded = (surface[i] >= 0) & (abs(next_depth[i] - depth[i]) > steepest * depth[i])
+        mask[i] |= (next_surface[i] != surface[i]) | folded

@@ -267,21 +267,44 @@ def _soften(
     """Mean of ``lit`` (H * W,) over the 4 x 4 pixels around each, of the same ``surface`` alone."""
     height = len(lit) // width
     soft = lit.copy()
+    total, count = np.empty(width, np.float32), np.empty(width, np.float32)
+    unlike = np.zeros(states.shape[1] - 2, np.bool_)
     for y in range(height):
-        for x in range(width):
-            p, j, i = y * width + x, y // _TILE, x // _TILE
+        j, here = y // _TILE, y * width
+        if y % _TILE == 0:
             # All around are alike where no tile that the 4 x 4 pixels may reach says otherwise.
-            if (states[j, i] | states[j, i + 1] | states[j + 1, i] | states[j + 1, i + 1] | states[j + 2, i + 1]
-                | states[j + 1, i + 2] | states[j + 2, i] | states[j, i + 2] | states[j + 2, i + 2]) != 3:  # fmt: skip
-                continue
-            total, count = 0.0, 0
-            for row in range(max(y - 2, 0), min(y + 2, height)):
-                for q in range(row * width + max(x - 2, 0), row * width + min(x + 2, width)):
-                    if surface[q] == surface[p]:
-                        total += lit[q]
-                        count += 1
-            soft[p] = total / count
+            for i in range(len(unlike)):
+                state = 0
+                for k in range(3):
+                    state |= states[j + k, i] | states[j + k, i + 1] | states[j + k, i + 2]
+                unlike[i] = state == 3
+        if not unlike.any():
+            continue
+        total[:], count[:] = np.float32(0.0), np.float32(0.0)
+        for row in range(max(y - 2, 0), min(y + 2, height)):
+            for dx in range(-2, 2):
+                first, last = max(-dx, 0), width - max(dx, 0)
+                at = slice(first, last)
+                there = slice(row * width + first + dx, row * width + last + dx)
+                _add_like(total[at], count[at], surface[here + first : here + last], surface[there], lit[there])
+        for x in range(width):
+            if unlike[x // _TILE]:
+                soft[here + x] = total[x] / count[x]
     return soft
+
+
+@kernel
+def _add_like(
+    total: NDArray[np.float32],
+    count: NDArray[np.float32],
+    surface: NDArray[np.int32],
+    other: NDArray[np.int32],
+    lit: NDArray[np.float32],
+) -> None:
+    """Add what is ``lit`` of the same surface. Apart from all else, so that the compiler finds a vector form."""
+    for i in range(len(total)):
+        total[i] += lit[i] if other[i] == surface[i] else np.float32(0.0)
+        count[i] += np.float32(1.0) if other[i] == surface[i] else np.float32(0.0)
 
 
 def frustum_corners(width: int, height: int, intrinsics: Intrinsics, farthest_m: float) -> NDArray[np.float64]:
