@@ -34,8 +34,8 @@ def jpeg(picture: NDArray[np.uint8], quality: int, subsampling: str) -> NDArray[
     """``picture`` (H, W, 3) after a JPEG file (ITU-T T.81) of ``quality`` 1..100 on libjpeg's scale."""
     factor = _SAMPLING_FACTORS[subsampling]
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
-    done, file = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), options)
-    decoded = cv2.imdecode(file, cv2.IMREAD_COLOR) if done else None
+    done, file = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    decoded = cv2.imdecode(file, cv2.IMREAD_COLOR_RGB) if done else None
     if decoded is None:
         raise RenderError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be stored as JPEG")
-    return np.ascontiguousarray(decoded[..., ::-1], np.uint8)
+    return np.asarray(decoded, np.uint8)
