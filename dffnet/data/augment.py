@@ -118,11 +118,15 @@ def augment(stack: Batch, crop_px: int, rng: np.random.Generator) -> Batch:
 
 def recolour(images: Tensor, contrast: float, brightness: float, gamma: float) -> Tensor:
     """clip(0.5 + contrast (x - 0.5) + brightness)^gamma of images in [0, 1]."""
-    return (0.5 + contrast * (images - 0.5) + brightness).clamp(0.0, 1.0).pow(gamma)
+    # In place but for the first step: fresh memory costs more than the arithmetic.
+    return (images - 0.5).mul_(contrast).add_(0.5).add_(brightness).clamp_(0.0, 1.0).pow_(gamma)
 
 
 def add_noise(stack: Batch, largest: float, rng: np.random.Generator) -> Batch:
     """Gaussian noise of one standard deviation from [0, largest) on all slices, not on the all-in-focus image."""
+    if not largest:
+        return stack
     deviation = rng.uniform(0.0, largest)
-    noise = torch.from_numpy(rng.standard_normal(tuple(stack.images.shape), np.float32))
-    return stack._replace(images=(stack.images + deviation * noise).clamp(0.0, 1.0)) if largest else stack
+    # PyTorch's normal numbers take a third of the time of NumPy's.
+    noise = torch.randn(stack.images.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**63))))
+    return stack._replace(images=noise.mul_(deviation).add_(stack.images).clamp_(0.0, 1.0))

@@ -46,6 +46,19 @@ def test_whole_pixels_shift_and_borders_repeat() -> None:
     torch.testing.assert_close(aligned[..., 8], images[..., 8])
 
 
+def test_sums_and_matrices_are_the_same_warp() -> None:
+    """Where a gradient is asked for, matrices take the sums; far outside too, and where images stand by pixels."""
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.random((6, 20, 37, 3), np.float32)).permute(0, 3, 1, 2)
+    magnification = torch.tensor([0.7, 0.95, 1.0, 1.0, 1.3, 40.0])
+    shift = torch.from_numpy(rng.normal(0, 3, (6, 2)).astype(np.float32))
+    shift[2], shift[3] = torch.tensor([500.0, -1e6]), torch.tensor([-1.5, 0.5])
+    want = align_stack(images, magnification.clone().requires_grad_(), shift).detach()
+    torch.testing.assert_close(align_stack(images, magnification, shift), want, rtol=0, atol=2e-6)
+    # A network may find nonsense; its picture is no number either way.
+    assert align_stack(images[:1], torch.tensor([torch.nan]), shift[:1]).isnan().all()
+
+
 def test_thin_lens_magnification_is_that_of_the_camera_model() -> None:
     s, f = torch.tensor([float("inf"), 1.0, 0.3, 0.1]), 0.0068
     v = np.array([f, *sensor_distance_m(f, s[1:].numpy())])
