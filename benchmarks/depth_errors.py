@@ -4,7 +4,7 @@
 
 Depth of path-traced scenes is changed as sensors, filters and networks change it, and rendered. PSNR in sRGB against
 the truth, which knows nothing of the change; every third slice. "Ramps kept" is focalsim without its treatment of
-smoothed edges (focalsim/render/edges.py).
+smoothed edges (focalsim/render/edges.py), "not moved" without moving depth onto the image (registration.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from focalsim import render_stack
 from focalsim.allocator import keep_freed_memory
 
 EVERY = 3  # slices
-RAMPS_KEPT = "ramps kept"
+RAMPS_KEPT, NOT_MOVED = "ramps kept", "not moved"
 
 
 def square(side):
@@ -83,6 +83,8 @@ def compare(scene, change):
     row[OURS] = psnr_of(render_stack(rgb, depth, **lens, focus_distances_m=focus)[::EVERY], truth)
     with patch("focalsim.render.stack.with_steps", lambda depth_m, _: depth_m):
         row[RAMPS_KEPT] = psnr_of(render_stack(rgb, depth, **lens, focus_distances_m=focus)[::EVERY], truth)
+    with patch("focalsim.render.stack.registered", lambda depth_m, *_: depth_m):
+        row[NOT_MOVED] = psnr_of(render_stack(rgb, depth, **lens, focus_distances_m=focus)[::EVERY], truth)
     return row
 
 
@@ -100,7 +102,7 @@ def main():
         for path in paths:
             with h5py.File(path) as scene:
                 result.setdefault(name, {})[path.stem] = compare(scene, change)
-    names = [*IN_LINEAR_LIGHT, OURS, RAMPS_KEPT]
+    names = [*IN_LINEAR_LIGHT, OURS, RAMPS_KEPT, NOT_MOVED]
     rows = []
     for error, scenes in result.items():
         best = sum(max(row[name] for name in IN_LINEAR_LIGHT) < row[OURS] for row in scenes.values())

@@ -15,6 +15,7 @@ from focalsim.pick import pick
 from focalsim.render.bands import Frame, render_bands
 from focalsim.render.check import Encode, Window, check_optics, check_size, check_window
 from focalsim.render.edges import with_steps
+from focalsim.render.registration import registered
 from focalsim.render.resample import Warp, breathing_maps, source_scale
 
 
@@ -49,7 +50,9 @@ def render_stack(
     ----------
     rgb_linear : (H, W, 3) float, linear light >= 0; values above 1 are kept and become bokeh discs
     depth_m : (H, W) float, z in metres along the optical axis at the centres of pixels. The edges of a map that was
-        smoothed are made steps (:mod:`focalsim.render.edges`)
+        smoothed are made steps (:mod:`focalsim.render.edges`), and a map that lies up to 3 pixels beside the image, or
+        whose near things are too wide or narrow, is moved onto it (:mod:`focalsim.render.registration`), unless
+        hidden surfaces are given
     focal_length_m, f_number, sensor_width_m : metres, ratio, metres
     focus_distances_m : (S,) metres from the lens, any order, each greater than the focal length
     magnification : (S,) relative to the frame; None = 1 for all (no breathing); "thin-lens" = v_n / v_ref
@@ -131,7 +134,10 @@ def render_stack(
     gain = float(optics.gain_px_m(size[0])[0]) * scale
     maps = breathing_maps(depth.shape, window, size, zoom, shift, lateral_color)
     stack = _room(len(focus), size, encode, out)
-    frame = Frame(rgb, with_steps(depth, gain), hidden_rgb, hidden_depth, gain)
+    depth = with_steps(depth, gain)
+    if hidden_depth is None:  # who knows what is hidden has no sensor's depth
+        depth = registered(depth, rgb, gain)
+    frame = Frame(rgb, depth, hidden_rgb, hidden_depth, gain)
     render_bands(frame, gain / focus, maps, aperture, stack)
     return stack
 

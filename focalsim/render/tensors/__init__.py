@@ -25,6 +25,7 @@ from focalsim.render.tensors.encode import srgb_codes
 from focalsim.render.tensors.frames import check_device, check_frames
 from focalsim.render.tensors.kernels import Kernels, disc_kernels, polygon_kernels
 from focalsim.render.tensors.levels import Level, make_levels
+from focalsim.render.tensors.registration import registered
 
 OLDEST_TRITON = 3, 4
 
@@ -63,6 +64,8 @@ def _render(
     steps = import_module(f"focalsim.render.tensors.{'cuda' if has_triton(device) else 'plain'}")
 
     disparity = with_steps(_disparity_px(gain, frames.depth_m))
+    if frames.hidden_depth_m is None:
+        disparity = registered(disparity, frames.rgb_linear)
     with torch.no_grad():
         hidden = None if frames.hidden_depth_m is None else _disparity_px(gain, frames.hidden_depth_m)
         given = frames.rgb_linear, disparity, frames.hidden_rgb_linear, hidden
