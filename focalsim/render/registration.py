@@ -2,9 +2,9 @@
 
 Sensors see depth from another place than colour, stereo and networks make near things wider, and filters narrower.
 Where depth edges then lie a pixel or two beside those of the image, a blurred edge carries a rim of the other surface.
-One frame has hundreds of such edges, and all tell the same: contrast of the image, averaged along depth edges, is highest
-at the distance to one side at which the edges of the image are. Four such distances, of edges whose near side is right,
-left, below and above, are a shift along each axis and a growth of what is near:
+One frame has hundreds of such edges, and all tell the same: contrast of the image, averaged along depth edges, is
+highest at the distance to one side at which the edges of the image are. Four such distances, of edges whose near side
+is right, left, below and above, are a shift along each axis and a growth of what is near:
 
     right = x + g,   left = g - x,   below = y + g,   above = g - y.
 
