@@ -48,7 +48,7 @@ def step_sources(disparity_px: NDArray[np.float32]) -> tuple[NDArray[np.intp], N
 
     Places count pixels row by row.
     """
-    low, high, edge, _ = find_edges(disparity_px)
+    low, high, edge = find_edges(disparity_px)
     places = np.flatnonzero(edge)
     sources, short = _ends_of_ramps(places, disparity_px, np.array(DIRECTIONS, np.float32))
     clear = high.ravel()[places] - low.ravel()[places] > CLEAR_PX

@@ -61,7 +61,7 @@ def split_layers(
 
     Backs are sought as far as ``reach_px``, for a part of a frame that of the whole (:func:`lens_reach_px`).
     """
-    low, high, edge, blocks = find_edges(disparity_px)
+    low, high, edge = find_edges(disparity_px)
     layers = Layers(*(np.empty_like(like) for like in 2 * (rgb, disparity_px, disparity_px)))
     fields = [getattr(layers, name) for name in Layers.__slots__]
     _all_in_front(rgb, disparity_px, *fields)
@@ -70,8 +70,8 @@ def split_layers(
         layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
         layers.back_coverage.ravel()[known] = 1.0
         layers.back_disparity_px.ravel()[known] = hidden_disparity_px.ravel()[known]
-    if len(blocks):
-        unmix(rgb, disparity_px, low, high, edge, blocks, hidden_rgb, *fields)
+    if edge.any():
+        unmix(rgb, disparity_px, low, high, edge, hidden_rgb, *fields)
         if reach_px is None:
             reach_px = lens_reach_px(float(disparity_px.min()), float(disparity_px.max()))
         window = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)

@@ -31,14 +31,11 @@ _ALL = np.float32(0.999)  # a pixel that is covered more has nothing of a back
 
 def find_edges(
     disparity_px: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.intp]]:
-    """Lowest and highest disparity of the 3 x 3 pixels around each (H, W), where they are different surfaces' (H, W),
-    and which blocks of sixteen neighbours in a row, counted row by row, hold such an edge (n,).
-    """
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Lowest and highest disparity of the 3 x 3 pixels around each (H, W), and where they are different surfaces'."""
     box = np.ones((3, 3), np.uint8)
     low, high = (np.asarray(f(disparity_px, box), np.float32) for f in (cv2.erode, cv2.dilate))
-    edge = high - low > EDGE_PX
-    return low, high, edge, np.flatnonzero(_by_blocks(edge))
+    return low, high, high - low > EDGE_PX
 
 
 @njit(cache=True, nogil=True)
@@ -64,7 +61,6 @@ def unmix(
     low_px: NDArray[np.float32],
     high_px: NDArray[np.float32],
     edge: NDArray[np.bool_],
-    blocks: NDArray[np.intp],
     hidden_rgb: NDArray[np.float32] | None,
     *layers: NDArray[np.float32],
 ) -> None:
@@ -73,6 +69,7 @@ def unmix(
     What :func:`find_edges` found comes before ``hidden_rgb``, the colour of the back where layers have one already.
     """
     f_rgb, f_cov, f_q, b_rgb, b_cov, b_q = layers
+    blocks = np.flatnonzero(_by_blocks(edge))  # of sixteen neighbours in a row, counted row by row
     known = (b_cov > 0).astype(np.float32)
     behind = rgb if hidden_rgb is None else hidden_rgb
     pure = np.maximum(~edge, np.float32(MIXED))

@@ -173,9 +173,7 @@ def _settle(
     rest = np.zeros(len(lit), np.bool_)
     for j in range(rows):
         for i in range(columns):
-            state = 0
-            for k in range(3):
-                state |= own[j + k, i] | own[j + k, i + 1] | own[j + k, i + 2]
+            state = _around(own, j, i)
             states[j + 1, i + 1] = state
             for y in range(j * _TILE, min((j + 1) * _TILE, height)):
                 for x in range(i * _TILE, min((i + 1) * _TILE, width)):
@@ -185,6 +183,15 @@ def _settle(
                         elif state != 1:
                             rest[y * width + x] = True
     return states, rest
+
+
+@kernel
+def _around(states: NDArray[np.int8], j: int, i: int) -> int:
+    """What a tile and its eight neighbours are together; ``states`` has one more tile on every side."""
+    state = 0
+    for k in range(3):
+        state |= states[j + k, i] | states[j + k, i + 1] | states[j + k, i + 2]
+    return state
 
 
 @kernel
@@ -274,10 +281,7 @@ def _soften(
         if y % _TILE == 0:
             # All around are alike where no tile that the 4 x 4 pixels may reach says otherwise.
             for i in range(len(unlike)):
-                state = 0
-                for k in range(3):
-                    state |= states[j + k, i] | states[j + k, i + 1] | states[j + k, i + 2]
-                unlike[i] = state == 3
+                unlike[i] = _around(states, j, i) == 3
         if not unlike.any():
             continue
         total[:], count[:] = np.float32(0.0), np.float32(0.0)
