@@ -9,9 +9,10 @@ second shard to the first of its fourth: two shards are rendered, written and cl
 alone is measured right before and right after, since such machines change their speed. All sources in turn, medians.
 
 The frames of "alone" are the pipeline's own, each rendered again and again: as the pipeline asks for it, into 8-bit
-codes, and without the encoding, into light. On a virtual machine memory that was free for some seconds can have gone
-back to the host, and taking it anew for the written bytes can cost more than writing them: compare the stage "write"
-between runs before comparing runs.
+codes, and without the encoding, into light. End to end, every frame is read when its turn comes, as in a bundle of as
+many samples as frames; and, told apart, kept ready as the program keeps frames that come again. On a virtual machine
+memory that was free for some seconds can have gone back to the host, and taking it anew for the written bytes can cost
+more than writing them: compare the stage "write" between runs before comparing runs.
 """
 
 from __future__ import annotations
@@ -223,10 +224,11 @@ def measure(jobs, workers, runs):
         for name, job in jobs.items():
             size = job.config.shard_size
             before = alone(job, workers)
-            whole = end_to_end(job, workers, 3 * size + 2 * workers)
+            whole = end_to_end(replace(job, kept=None), workers, 3 * size + 2 * workers)
+            again = end_to_end(job, workers, 3 * size + 2 * workers) if job.kept else None
             after = alone(job, workers)
             taken = {way: {key: (before[way][key] + after[way][key]) / 2 for key in before[way]} for way in before}
-            taken |= {"whole": whole, "one": end_to_end(job, 1, size // 2)}
+            taken |= {"whole": whole, "again": again, "one": end_to_end(replace(job, kept=None), 1, size // 2)}
             raw[name].append(taken)
             print(name, json.dumps(taken), file=sys.stderr)
     return raw
@@ -248,9 +250,9 @@ def main():
     os.environ["OMP_NUM_THREADS"] = "1"
     jobs = {"made scenes": job_of(None)} | {name: job_of(arguments.rgbd / name) for name in arguments.folders}
 
-    parts = {name: stages_apart(job) for name, job in jobs.items()}
+    parts = {name: stages_apart(replace(job, kept=None)) for name, job in jobs.items()}
     raw = measure(jobs, arguments.workers, arguments.runs)
-    rows, starting, sizing = [], [], []
+    rows, kept_rows, starting, sizing = [], [], [], []
     for name, runs in raw.items():
 
         def median(take, runs=runs):
@@ -265,6 +267,17 @@ def main():
                 1e3 * median(lambda r, way=way: r[way]["cpu"]),
                 f"{100 * median(lambda r, way=way: r[way]['cpu'] / r['whole']['cpu']):.0f} %",
             ]
+        if jobs[name].kept:
+            kept_rows.append(
+                [
+                    name,
+                    median(lambda r: r["again"]["steady"]),
+                    1e3 * median(lambda r: r["again"]["cpu"]),
+                    f"{100 * median(lambda r: r['again']['steady'] / r['alone']['rate']):.0f} %",
+                    f"{100 * median(lambda r: r['alone']['cpu'] / r['again']['cpu']):.0f} %",
+                    median(lambda r: r["again"]["steady"] / r["whole"]["steady"]),
+                ]
+            )
         starting.append(
             [name, median(lambda r: r["whole"]["rate"] / r["one"]["rate"]), median(lambda r: r["whole"]["start"])]
         )
@@ -310,6 +323,12 @@ def main():
                     "its share",
                 ],
                 rows,
+                2,
+            ),
+            "Frames that come again (more samples than frames), kept ready in memory\n",
+            markdown_table(
+                ["source", "end to end, stacks/s", "CPU ms", "reached", "its share", "against reading each"],
+                kept_rows,
                 2,
             ),
             markdown_table(["source", f"{w} workers against 1", "s to start"], starting, 2),

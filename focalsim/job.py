@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from focalsim.errors import ConfigError, FocalsimError
 from focalsim.rng import sample_rng
 from focalsim.sample import Sample
 from focalsim.sources import FrameRequest, Source
+from focalsim.sources.kept import KeptScenes
+
+if TYPE_CHECKING:
+    from focalsim.sources.prepare import PreparedScene
 
 _INTERPOLATION_PX = 8  # reach of the blur kernels and of the warp
 REFERENCE_SLICE = -1  # depth and all-in-focus image have the geometry of the nearest slice
@@ -30,6 +34,7 @@ class Job:
 
     Pickles, so that every worker process has its own. ``skipped`` are (source_id, reason) of the other frames.
     ``device`` is where PyTorch renders; None = compiled code on the CPU, whose bytes alone are those of bundles.
+    ``kept`` is where frames that come again are kept; None = each is read when its turn comes.
     """
 
     config: RenderConfig
@@ -38,6 +43,7 @@ class Job:
     skipped: tuple[tuple[str, str], ...] = ()
     summary: str = ""
     device: str | None = None
+    kept: KeptScenes | None = None
 
     @property
     def profiles(self) -> list[PhoneProfile]:
@@ -77,10 +83,11 @@ class Job:
         return ceil(blur + shift * self.config.width / profile.sensor_width_px + zoom + _INTERPOLATION_PX)
 
 
-def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -> Job:
+def plan_job(config: RenderConfig, source: Source, samples: int | None = None, *, again: bool = False) -> Job:
     """Survey ``source`` and complete ``config`` by what was found; ``samples`` None = every usable frame once.
 
-    A source without end takes None as the ``samples`` of ``config``.
+    A source without end takes None as the ``samples`` of ``config``. ``again`` says that more will be rendered than
+    ``samples``: frames are then kept for it, as where ``samples`` are more than there are frames.
 
     Raises SourceError where no frame is usable, ConfigError for phones that cannot be told apart or cannot
     focus so near.
@@ -117,7 +124,8 @@ def plan_job(config: RenderConfig, source: Source, samples: int | None = None) -
     )
     # The messages of skipped frames may hold paths of this machine, which a manifest must not.
     skipped = tuple((name, reason) for reason, frames in found.skipped.items() for name in frames)
-    return Job(config, source, found.usable, skipped, found.summary())
+    kept = KeptScenes() if not endless and (again or config.samples > len(found.usable)) else None
+    return Job(config, source, found.usable, skipped, found.summary(), kept=kept)
 
 
 def render_sample(job: Job, index: int, images: NDArray[np.uint8] | None = None) -> Sample:
@@ -150,20 +158,17 @@ def use_one_thread() -> None:
 
 def _render(job: Job, index: int, frame: int, images: NDArray[np.uint8] | None) -> Sample:
     from focalsim.render import render_stack, warp_frame
-    from focalsim.sources.prepare import prepare_scene
 
     config = job.config
     rng = sample_rng(config.seed, index, "camera")
     profile = job.profiles[rng.integers(len(config.phones))]
     camera = draw_camera(profile, job.focus_distances_m, config.width, rng)
     request = job.request(profile)
-    prepared = prepare_scene(
-        job.source.load(frame, request, sample_rng(config.seed, index, "scene")),
-        request,
-        max_holes=config.max_holes,
-        depth_policy=config.depth,
-        match_fov=config.match_fov,
-    )
+
+    def prepare() -> PreparedScene:
+        return _prepare(job, index, frame, request)
+
+    prepared = prepare() if job.kept is None else job.kept.get(frame, request, prepare)
     scene, size = prepared.scene, (config.width, config.height)
     encode = None if profile.effects else linear_to_srgb
     stack = render_stack(
@@ -215,6 +220,18 @@ def _render(job: Job, index: int, frame: int, images: NDArray[np.uint8] | None) 
         sample_index=index,
         depth_enlarged=scene.depth_enlarged if config.depth_enlarged > 1 else None,
         **settings,
+    )
+
+
+def _prepare(job: Job, index: int, frame: int, request: FrameRequest) -> PreparedScene:
+    from focalsim.sources.prepare import prepare_scene
+
+    return prepare_scene(
+        job.source.load(frame, request, sample_rng(job.config.seed, index, "scene")),
+        request,
+        max_holes=job.config.max_holes,
+        depth_policy=job.config.depth,
+        match_fov=job.config.match_fov,
     )
 
 

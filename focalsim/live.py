@@ -20,7 +20,8 @@ class RenderedStacks:
 
     ``stacks[i]`` is the sample with the index ``i`` of the bundle that ``focalsim render`` makes with the same
     options, byte for byte. Indices go on beyond ``len(stacks)`` without end: frame i of n comes again at i + n, as
-    another phone sees it; made scenes never come again. Pickles, so that every worker of a loader has its own.
+    another phone sees it, out of memory if it fits in (256 MiB); made scenes never come again. Pickles, so that every
+    worker of a loader has its own.
 
     source          path of RGB-D frames; None = scenes that the program makes
     phones          names or paths of profiles, "all" for those that come along; each stack draws one
@@ -55,7 +56,7 @@ class RenderedStacks:
             from focalsim.render.tensors.frames import check_device
 
             device = str(check_device(device, None))
-        self._job = replace(plan_job(config, opened, samples), device=device)
+        self._job = replace(plan_job(config, opened, samples, again=True), device=device)
         self.config = self._job.config
         self.summary = self._job.summary  # frames that cannot be used, and why; may be empty
         self.reference_slice = REFERENCE_SLICE % self.config.slices
