@@ -100,7 +100,7 @@ def _sensor_distance_m(focal_length_m: NDArray[np.float64], focus_m: NDArray[np.
 def _each_scene(values: NDArray[np.float64], ndim: int, scenes: int | None) -> NDArray[np.float64] | None:
     """``values`` with the batch's axis in front, whether they have it or are all scenes'; None where neither fits."""
     if values.ndim == ndim:
-        return np.broadcast_to(values, (scenes or 1, *values.shape))
+        return values[None] if scenes is None else np.broadcast_to(values, (scenes, *values.shape))
     return values if scenes is not None and values.ndim == ndim + 1 and len(values) == scenes else None
 
 

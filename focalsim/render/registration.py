@@ -28,6 +28,7 @@ from focalsim.pick import pick
 LEAST_PX = 1.0  # of blur between the sides of an edge that counts
 FARTHEST_PX = 3  # that edges of depth and image are looked for beside each other
 LARGEST = 0.5  # contrast that a single place counts with: few strong edges must not decide
+_ENOUGH_ROWS = 224  # to be looked at
 _FEWEST = 50  # edges of each of the four kinds
 _CLEARLY, _WORTH = 1.2, 1.05  # times the contrast before: of any move, and of one that shrinks by more than another
 # From the far to the near side of edges whose near side is right, left, below, above: (x, y).
@@ -55,7 +56,7 @@ def registered(depth_m: NDArray[np.float32], rgb_linear: NDArray[np.float32], ga
 
     def contrast(shrink: int, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         disparity_px = (gain_px_m / _shrunk(depth_m, shrink)).astype(np.float32, copy=False)
-        sums, counts = _contrast(rgb_linear, disparity_px, places)
+        sums, counts = _contrast(rgb_linear, disparity_px, places, rows_between(len(rgb_linear)))
         return sums.sum(axis=0), counts.sum(axis=0)
 
     move = find_move(*contrast(0, BESIDE), contrast)
@@ -92,6 +93,11 @@ def find_move(sums: NDArray[np.float64], counts: NDArray[np.int64], contrast: Co
     return best
 
 
+def rows_between(height: int) -> int:
+    """From one row of a picture that is looked at to the next."""
+    return max(height // _ENOUGH_ROWS, 1)
+
+
 def _shrunk(depth_m: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:
     """Depth with what is near so much smaller, or larger."""
     if pixels == 0:
@@ -121,13 +127,16 @@ def _jumps(here, there, found):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _contrast(rgb, q, places):
-    """Of each row what :data:`Contrast` gives; no edge is nearer to the border than the farthest place."""
+def _contrast(rgb, q, places, every):
+    """Of each row that is looked at what :data:`Contrast` gives; no edge is nearer to the border than the farthest
+    place.
+    """
     height, width = q.shape
     far = FARTHEST_PX
-    sums, counts = np.zeros((height, 4, places.shape[1])), np.zeros((height, 4), np.int64)
-    for row in prange(far, height - 1 - far):
-        y = np.int64(row)
+    rows = np.arange(far, height - 1 - far, every)
+    sums, counts = np.zeros((len(rows), 4, places.shape[1])), np.zeros((len(rows), 4), np.int64)
+    for row in prange(len(rows)):
+        y = rows[row]
         jumps = np.empty((2, width - 1), np.bool_)
         along, down = _jumps(q[y, :-1], q[y, 1:], jumps[0]), _jumps(q[y, :-1], q[y + 1, :-1], jumps[1])
         if not (along or down):
@@ -137,8 +146,8 @@ def _contrast(rgb, q, places):
                 if jumps[axis, x]:
                     dx, dy = 1 - axis, axis
                     kind = 2 * axis + (q[y + dy, x + dx] < q[y, x])
-                    counts[y, kind] += 1
+                    counts[row, kind] += 1
                     for n in range(places.shape[1]):
                         at_x, at_y = x + places[kind, n, 0], y + places[kind, n, 1]
-                        sums[y, kind, n] += _step(rgb, at_y, at_x, dy, dx)
+                        sums[row, kind, n] += _step(rgb, at_y, at_x, dy, dx)
     return sums, counts

@@ -38,12 +38,15 @@ def find_edges(
     return low, high, high - low > EDGE_PX
 
 
-@njit(cache=True, nogil=True)
-def _by_blocks(edge):
-    """Whether there is an edge among sixteen neighbours in a row."""
+@njit(cache=True, nogil=True, parallel=True)
+def _begin(edge, b_cov):
+    """Whether there is an edge among sixteen neighbours in a row; what a pixel counts for before it is known what it is
+    made of; and where (1, else 0) there is a back already.
+    """
     height, width = edge.shape
     some = np.zeros((height, (width + LANES - 1) // LANES), np.bool_)
-    for y in range(height):
+    pure, known = np.empty(edge.shape, np.float32), np.empty(edge.shape, np.float32)
+    for y in prange(height):
         row = edge[y]
         for block in range(width // LANES):
             found = False
@@ -52,7 +55,10 @@ def _by_blocks(edge):
             some[y, block] = found
         for x in range(width // LANES * LANES, width):
             some[y, -1] |= row[x]
-    return some
+        for x in range(width):
+            pure[y, x] = np.float32(MIXED) if row[x] else _ONE
+            known[y, x] = _ONE if b_cov[y, x] > 0 else np.float32(0.0)
+    return some, pure, known
 
 
 def unmix(
@@ -69,10 +75,9 @@ def unmix(
     What :func:`find_edges` found comes before ``hidden_rgb``, the colour of the back where layers have one already.
     """
     f_rgb, f_cov, f_q, b_rgb, b_cov, b_q = layers
-    blocks = np.flatnonzero(_by_blocks(edge))  # of sixteen neighbours in a row, counted row by row
-    known = (b_cov > 0).astype(np.float32)
+    some, pure, known = _begin(edge, b_cov)
+    blocks = np.flatnonzero(some)  # of sixteen neighbours in a row, counted row by row
     behind = rgb if hidden_rgb is None else hidden_rgb
-    pure = np.maximum(~edge, np.float32(MIXED))
     found = np.empty((len(blocks), _FOUND, LANES), np.float32)
     patches = np.empty((get_num_threads(), _PLANES, _ROWS, 3 * _COLUMNS), np.float32)
     places = np.empty((get_num_threads(), _PLANES, _ROWS), np.int64)

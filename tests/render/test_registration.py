@@ -56,6 +56,12 @@ def test_shifts_are_undone(x, y):
     np.testing.assert_array_equal(registered(shifted(depth, x, y), rgb, GAIN_PX_M)[inner], depth[inner])
 
 
+def test_of_a_large_picture_some_rows_tell():
+    rgb, depth = scene(height=700, width=300)
+    wrong = shifted(depth, -1, 2)
+    np.testing.assert_array_equal(registered(wrong, rgb, GAIN_PX_M)[4:-4, 4:-4], depth[4:-4, 4:-4])
+
+
 @pytest.mark.parametrize(("pixels", "x", "y"), [(1, 0, 0), (2, 0, 0), (1, 2, -1)])
 def test_what_is_too_wide_is_made_smaller(pixels, x, y):
     rgb, depth = scene()
@@ -84,9 +90,10 @@ def test_the_renderer_moves_depth_but_not_where_hidden_surfaces_are_known():
     assert np.abs(render_stack(rgb, wrong, **LENS, **unknown)[inner] - want[inner]).max() > 0.05
 
 
-def test_tensors_are_moved_alike():
+@pytest.mark.parametrize("height", [150, 460])
+def test_tensors_are_moved_alike(height):
     torch = pytest.importorskip("torch")
-    rgb, depth = scene()
+    rgb, depth = scene(height=height)
     maps = [depth, shifted(depth, 2, -1), wider(depth, 1)]
     want = np.stack([render_stack(rgb, d, **LENS) for d in maps])
     batch = torch.from_numpy(np.stack([rgb] * 3)), torch.from_numpy(np.stack(maps))

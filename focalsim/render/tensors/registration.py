@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import max_pool2d
 
-from focalsim.render.registration import BESIDE, FARTHEST_PX, LARGEST, LEAST_PX, STAY, Move, find_move
+from focalsim.render.registration import BESIDE, FARTHEST_PX, LARGEST, LEAST_PX, STAY, Move, find_move, rows_between
 
 
 def registered(disparity_px: torch.Tensor, rgb_linear: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def _contrast(
 
     def inner(a: torch.Tensor, x: int, y: int) -> torch.Tensor:
         """All places that are far enough from the border, or what stands so far from them."""
-        rows = slice(FARTHEST_PX + y, max(height - 1 - FARTHEST_PX, FARTHEST_PX) + y)
+        rows = slice(FARTHEST_PX + y, max(height - 1 - FARTHEST_PX, FARTHEST_PX) + y, rows_between(height))
         return a[:, rows, FARTHEST_PX + x : max(width - 1 - FARTHEST_PX, FARTHEST_PX) + x]
 
     sums, counts = [], []
