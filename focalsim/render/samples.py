@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from focalsim.render.kernels import BASIS_SIZE
 from focalsim.render.visibility import NONE, PARTIAL, WHOLE, SeenSamples
-from focalsim.simd import LANES, aligned
+from focalsim.simd import BYTES, LANES, address, aligned, largest_of, load, load_pixels, store, zero
 
 MERGE_PX = 16.0
 PLANES = 4  # red, green, blue, coverage
@@ -136,19 +136,31 @@ def _take(color, coverage, disparity, index, light, q, kinds, left):
     right = left + width
     for y in prange(height):
         to = light[y, :, left:right]
-        _part(color[y], coverage[y], to[0], to[1], to[2])
-        to[3] = coverage[y]
+        _part(color[y], coverage[y], index[y], to[0], to[1], to[2], to[3])
         q[y, left:right] = disparity[y]
         kinds[y, left:right] = index[y]
 
 
 @njit(cache=True, nogil=True)
-def _part(color, coverage, red, green, blue):
-    """A row's light, channel by channel: apart from all else, so that the compiler finds a vector form."""
-    for x in range(len(coverage)):
+def _part(color, coverage, index, red, green, blue, covered):
+    """A row's light, channel by channel; zeros where none of sixteen neighbours is a sample, as mostly of the back."""
+    width = len(coverage)
+    for n in range(width // LANES):
+        at = BYTES * n
+        if largest_of(address(index) + at) == NONE:
+            r, g, b, share = zero(), zero(), zero(), zero()
+        else:
+            r, g, b = load_pixels(address(color) + 3 * at)
+            share = load(address(coverage) + at)
+        store(address(red) + at, r * share)
+        store(address(green) + at, g * share)
+        store(address(blue) + at, b * share)
+        store(address(covered) + at, share)
+    for x in range(width // LANES * LANES, width):
         red[x] = color[x, 0] * coverage[x]
         green[x] = color[x, 1] * coverage[x]
         blue[x] = color[x, 2] * coverage[x]
+        covered[x] = coverage[x]
 
 
 @njit(cache=True, nogil=True, parallel=True)
