@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import cv2
 import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ EDGE_PX = 0.5  # neighbours whose blur differs by more (pixels of diameter) belo
 MIXED = 0.02  # what a mixed pixel counts before it is known what it is made of
 COVERAGE_STD = 0.083  # how far the true coverage lies from edge_coverage, root mean square over straight edges
 NOISE_VARIANCE = 1e-4  # of linear colour: keeps flat, equal colours from deciding a coverage
+_SHARE_ROWS = 16  # of a picture, that a thread takes at a time
 _AROUND = 2  # pixels on either side tell what one is made of
 _ROWS, _COLUMNS = 2 * _AROUND + 1, LANES + 2 * _AROUND  # that tell of sixteen neighbours
 _PLANES = 11  # of the frame and the layers so far, see unmix
@@ -33,9 +33,55 @@ def find_edges(
     disparity_px: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Lowest and highest disparity of the 3 x 3 pixels around each (H, W), and where they are different surfaces'."""
-    box = np.ones((3, 3), np.uint8)
-    low, high = (np.asarray(f(disparity_px, box), np.float32) for f in (cv2.erode, cv2.dilate))
-    return low, high, high - low > EDGE_PX
+    low, high = np.empty_like(disparity_px), np.empty_like(disparity_px)
+    edge = np.empty(disparity_px.shape, np.bool_)
+    _find_edges(disparity_px, low, high, edge)
+    return low, high, edge
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _find_edges(q, low, high, edge):
+    height, width = q.shape
+    for part in prange((height + _SHARE_ROWS - 1) // _SHARE_ROWS):
+        lows, highs = np.empty(width + 2, np.float32), np.empty(width + 2, np.float32)
+        for y in range(_SHARE_ROWS * part, min(_SHARE_ROWS * (part + 1), height)):
+            _ends_of_columns(q[max(y - 1, 0)], q[y], q[min(y + 1, height - 1)], lows[1:], highs[1:])
+            lows[0], lows[width + 1], highs[0], highs[width + 1] = lows[1], lows[width], highs[1], highs[width]
+            _ends_of_rows(lows, highs, low[y], high[y])
+            _fill_edges(low[y], high[y], edge[y])
+
+
+@njit(cache=True, nogil=True)
+def _ends_of_columns(above, here, below, lows, highs):
+    """The lowest and the highest of three neighbours above each other."""
+    width = len(here)
+    for n in range(width // LANES):
+        at = BYTES * n
+        a, b, c = load(address(above) + at), load(address(here) + at), load(address(below) + at)
+        store(address(lows) + at, smaller(smaller(a, b), c))
+        store(address(highs) + at, larger(larger(a, b), c))
+    for x in range(width // LANES * LANES, width):
+        lows[x], highs[x] = min(above[x], here[x], below[x]), max(above[x], here[x], below[x])
+
+
+@njit(cache=True, nogil=True)
+def _ends_of_rows(lows, highs, low, high):
+    """The lowest and the highest of three neighbours beside each other, from the one before."""
+    width = len(low)
+    for n in range(width // LANES):
+        at, after = BYTES * n, 4
+        a, b = address(lows) + at, address(highs) + at
+        store(address(low) + at, smaller(smaller(load(a), load(a + after)), load(a + 2 * after)))
+        store(address(high) + at, larger(larger(load(b), load(b + after)), load(b + 2 * after)))
+    for x in range(width // LANES * LANES, width):
+        low[x], high[x] = min(lows[x], lows[x + 1], lows[x + 2]), max(highs[x], highs[x + 1], highs[x + 2])
+
+
+@njit(cache=True, nogil=True)
+def _fill_edges(low, high, edge):
+    """Apart from all else, so that the compiler finds a vector form."""
+    for x in range(len(edge)):
+        edge[x] = high[x] - low[x] > np.float32(EDGE_PX)
 
 
 @njit(cache=True, nogil=True, parallel=True)
