@@ -27,7 +27,7 @@ from focalsim.pick import pick
 
 LEAST_PX = 1.0  # of blur between the sides of an edge that counts
 FARTHEST_PX = 3  # that edges of depth and image are looked for beside each other
-LARGEST = 0.5  # contrast that a single place counts with: few strong edges must not decide
+LARGEST = 128  # contrast that a single place counts with: few strong edges must not decide
 _ENOUGH_ROWS = 224  # to be looked at
 _FEWEST = 50  # edges of each of the four kinds
 _CLEARLY, _WORTH = 1.2, 1.05  # times the contrast before: of any move, and of one that shrinks by more than another
@@ -37,7 +37,7 @@ BESIDE = _WAYS[:, None] * np.arange(-FARTHEST_PX, FARTHEST_PX + 1)[:, None]  # (
 
 # Of depth that is shrunk by so many pixels: contrast, summed (4, n) over edges of the four kinds, n places (4, n, 2)
 # beside them, and how many edges there are (4,).
-Contrast = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.int64]]]
+Contrast = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 class Move(NamedTuple):
@@ -54,9 +54,12 @@ STAY = Move(0, 0, 0)
 def registered(depth_m: NDArray[np.float32], rgb_linear: NDArray[np.float32], gain_px_m: float) -> NDArray[np.float32]:
     """Depth (H, W) moved onto the image (H, W, 3), or as it came. ``gain_px_m`` over depth is disparity in pixels."""
 
-    def contrast(shrink: int, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        disparity_px = (gain_px_m / _shrunk(depth_m, shrink)).astype(np.float32, copy=False)
-        sums, counts = _contrast(rgb_linear, disparity_px, places, rows_between(len(rgb_linear)))
+    disparity_px = (gain_px_m / depth_m).astype(np.float32, copy=False)
+    seen = np.empty(rgb_linear.shape, np.uint8)
+    _as_seen(rgb_linear.reshape(len(rgb_linear), -1), seen.reshape(len(seen), -1))
+
+    def contrast(shrink: int, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        sums, counts = _contrast(seen, _shrunk(disparity_px, -shrink), places, rows_between(len(seen)))
         return sums.sum(axis=0), counts.sum(axis=0)
 
     move = find_move(*contrast(0, BESIDE), contrast)
@@ -68,7 +71,7 @@ def registered(depth_m: NDArray[np.float32], rgb_linear: NDArray[np.float32], ga
     return np.asarray(pick(_shrunk(depth_m, move.shrink), rows, columns), np.float32)
 
 
-def find_move(sums: NDArray[np.float64], counts: NDArray[np.int64], contrast: Contrast) -> Move:
+def find_move(sums: NDArray[np.int64], counts: NDArray[np.int64], contrast: Contrast) -> Move:
     """The move after which ``contrast`` at depth edges is highest, if it is clearly higher than before.
 
     Of depth as it came ``sums`` and ``counts`` are those of the places ``BESIDE``.
@@ -98,22 +101,35 @@ def rows_between(height: int) -> int:
     return max(height // _ENOUGH_ROWS, 1)
 
 
-def _shrunk(depth_m: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:
-    """Depth with what is near so much smaller, or larger."""
+def _shrunk(values: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:
+    """Areas of low values, of depth what is near, so many pixels smaller, or larger."""
     if pixels == 0:
-        return depth_m
+        return values
     box = np.ones((2 * abs(pixels) + 1,) * 2, np.uint8)
-    return np.asarray((cv2.dilate if pixels > 0 else cv2.erode)(depth_m, box), np.float32)
+    return np.asarray((cv2.dilate if pixels > 0 else cv2.erode)(values, box), np.float32)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _as_seen(rgb, seen):
+    """The square root of light, about as it is seen, to 255."""
+    for y in prange(len(rgb)):
+        _roots(rgb[y], seen[y])
 
 
 @njit(cache=True, nogil=True)
-def _step(rgb, y, x, dy, dx):
-    """Contrast of two neighbours, by the square root of their light, about as it is seen."""
-    total = np.float32(0.0)
+def _roots(light, seen):
+    """Of a row. Apart from all else, so that there is a vector form."""
+    for i in range(len(light)):
+        seen[i] = np.uint8(np.sqrt(min(light[i], np.float32(1.0))) * np.float32(255.0) + np.float32(0.5))
+
+
+@njit(cache=True, nogil=True)
+def _step(seen, y, x, dy, dx):
+    """Contrast of two neighbours."""
+    total = np.int64(0)
     for c in range(3):
-        a, b = min(rgb[y, x, c], np.float32(1.0)), min(rgb[y + dy, x + dx, c], np.float32(1.0))
-        total += abs(np.sqrt(a) - np.sqrt(b))
-    return min(total, np.float32(LARGEST))
+        total += abs(np.int64(seen[y, x, c]) - np.int64(seen[y + dy, x + dx, c]))
+    return min(total, LARGEST)
 
 
 @njit(cache=True, nogil=True)
@@ -127,14 +143,14 @@ def _jumps(here, there, found):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _contrast(rgb, q, places, every):
+def _contrast(seen, q, places, every):
     """Of each row that is looked at what :data:`Contrast` gives; no edge is nearer to the border than the farthest
     place.
     """
     height, width = q.shape
     far = FARTHEST_PX
     rows = np.arange(far, height - 1 - far, every)
-    sums, counts = np.zeros((len(rows), 4, places.shape[1])), np.zeros((len(rows), 4), np.int64)
+    sums, counts = np.zeros((len(rows), 4, places.shape[1]), np.int64), np.zeros((len(rows), 4), np.int64)
     for row in prange(len(rows)):
         y = rows[row]
         jumps = np.empty((2, width - 1), np.bool_)
@@ -149,5 +165,5 @@ def _contrast(rgb, q, places, every):
                     counts[row, kind] += 1
                     for n in range(places.shape[1]):
                         at_x, at_y = x + places[kind, n, 0], y + places[kind, n, 1]
-                        sums[row, kind, n] += _step(rgb, at_y, at_x, dy, dx)
+                        sums[row, kind, n] += _step(seen, at_y, at_x, dy, dx)
     return sums, counts

@@ -17,11 +17,11 @@ def registered(disparity_px: torch.Tensor, rgb_linear: torch.Tensor) -> torch.Te
 
     The gradient of a pixel goes to the one whose disparity it takes.
     """
-    light = rgb_linear.detach().clamp(max=1.0).sqrt()
-    steps = [light.diff(dim=axis).abs().sum(-1).clamp(max=LARGEST) for axis in (2, 1)]
+    seen = (rgb_linear.detach().clamp(max=1.0).sqrt() * 255.0 + 0.5).to(torch.uint8).to(torch.int16)
+    steps = [seen.diff(dim=axis).abs().sum(-1).clamp(max=LARGEST) for axis in (2, 1)]
     q = disparity_px.detach()
 
-    def find(scene: int, sums: NDArray[np.float64], counts: NDArray[np.int64]) -> Move:
+    def find(scene: int, sums: NDArray[np.int64], counts: NDArray[np.int64]) -> Move:
         def contrast(shrink: int, places: NDArray[np.int64]) -> Any:
             one = slice(scene, scene + 1)
             changed = _contrast([step[one] for step in steps], _shrunk(q[one], shrink), places)
@@ -37,7 +37,7 @@ def registered(disparity_px: torch.Tensor, rgb_linear: torch.Tensor) -> torch.Te
 
 def _contrast(
     steps: list[torch.Tensor], q: torch.Tensor, places: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sums (B, 4, n) and counts (B, 4) of registration.Contrast, of images' ``steps`` to the right and down."""
     height, width = q.shape[1:]
 
@@ -51,7 +51,7 @@ def _contrast(
         axis, sign = kind // 2, 1 - 2 * (kind % 2)
         edge = sign * (inner(q, 1 - axis, axis) - inner(q, 0, 0)) > LEAST_PX
         counts.append(edge.sum((1, 2)))
-        sums += [(inner(steps[axis], int(x), int(y)) * edge).sum((1, 2), dtype=torch.float64) for x, y in places[kind]]
+        sums += [(inner(steps[axis], int(x), int(y)) * edge).sum((1, 2)) for x, y in places[kind]]
     return torch.stack(sums, 1).cpu().numpy().reshape(len(q), 4, -1), torch.stack(counts, 1).cpu().numpy()
 
 
