@@ -21,7 +21,7 @@ from pathlib import Path
 from focalsim import __version__
 from focalsim.errors import FocalsimError, OutputError
 from focalsim.handover import Places, sample_bytes
-from focalsim.interrupts import remembered_interrupts
+from focalsim.interrupts import deaf_children, held_interrupts
 from focalsim.job import REFERENCE_SLICE, Job, render_sample, use_one_thread
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
@@ -104,14 +104,14 @@ def render_bundle(
         with (
             announced(folder) if scheduler or isinstance(folder, RemotePath) else nullcontext("") as token,
             progress_bar(total=total, initial=total - len(indices), unit="sample", show=progress) as bar,
-            remembered_interrupts() as check_interrupts,
+            held_interrupts() as interrupts,
         ):
 
             def wrote(depth_scales: Sequence[float]) -> None:
                 report.depth_scales += depth_scales
                 report.rendered += len(depth_scales)
                 bar.update(len(depth_scales))
-                check_interrupts()
+                interrupts.check()
 
             if scheduler:
                 from focalsim.cluster import render_shards
@@ -125,7 +125,7 @@ def render_bundle(
                     manifest_log(folder, manifest, name) as log,
                     closing(render_shards(task, todo, scheduler, workers, tell=tell)) as finished,
                 ):
-                    for shard, depth_scales in finished:
+                    for shard, depth_scales in interrupts.during(finished):
                         log.record(shard)
                         wrote(depth_scales)
                 report.manifest = finish_bundle(folder, log)
@@ -135,7 +135,7 @@ def render_bundle(
                         folder,
                         manifest,
                         attributes,
-                        samples,
+                        interrupts.during(samples),
                         lambda sample: wrote([sample.depth_scale]),
                         token=token,
                         name=name,
@@ -196,7 +196,8 @@ def _rendered(job: Job, indices: Sequence[int], workers: int) -> Generator[Sampl
     try:
         for index in indices:
             place = next(turns)
-            ahead.append((place, pool.submit(_work, index, place)))
+            with deaf_children():  # the first ones start a worker each; the parent decides when they end
+                ahead.append((place, pool.submit(_work, index, place)))
             # The sample that is yielded has been written by the time that its place comes round again.
             if len(ahead) == len(places):
                 yield _taken(places, *ahead.popleft())
@@ -217,10 +218,10 @@ _places: Places
 
 
 def _start_worker(job: Job, places: Places) -> None:
-    """Set up a worker: one thread, deaf to Ctrl-C (the parent decides), gone when the parent is."""
+    """Set up a worker: one thread, gone when the parent is."""
     global _job, _places
     _job, _places = job, places
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started deaf
     atexit.register(os._exit, 0)  # taking down the interpreter with all its compiled code takes half a second
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     use_one_thread()

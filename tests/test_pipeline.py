@@ -299,15 +299,24 @@ def undisturbed(tmp_path_factory):
     return contents(folder)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, undisturbed, how):
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        pytest.param(signal.SIGKILL, "shard-00001.h5", id="killed"),
+        pytest.param(signal.SIGINT, "shard-00001.h5", id="interrupted"),
+        pytest.param(signal.SIGINT, "manifest.json", id="interrupted while workers start"),
+    ],
+)
+def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, undisturbed, how, when):
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
     options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command(tmp_path), start_new_session=True, **options) as process:
-        while not (tmp_path / "shard-00001.h5").exists():
+        while not (tmp_path / when).exists():
             assert process.poll() is None, "finished too early"
             time.sleep(0.002)
+        if when == "manifest.json":
+            time.sleep(0.3)  # they import for about a second
         # Ctrl-C reaches the whole process group, kill -9 the one process.
         os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
         # Returns when the workers have closed the pipe too: none outlives the process they work for.
