@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from multiprocessing import get_context
 
 import pytest
 
@@ -128,6 +129,7 @@ def test_children_start_deaf_and_what_comes_meanwhile_is_raised_afterwards():
 
     def start_and_interrupt():
         with deaf_children():
+            get_context("spawn").Lock()  # asks for what multiprocessing keeps beside
             said.append(start(KILL_ITSELF))
             interrupt()
             said.append("the rest")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 import lightning
 import torch
@@ -15,6 +16,15 @@ from dffnet.data.batch import Batch
 from dffnet.data.live import LiveStacks
 from dffnet.data.shards import ShardStacks, split_by_scene
 from dffnet.errors import TrainingError
+from focalsim.interrupts import deaf_children
+
+
+class Loader(DataLoader[Batch]):
+    """Its processes leave it to the run to stop at Ctrl-C, between two steps."""
+
+    def __iter__(self) -> Any:
+        with deaf_children():
+            return super().__iter__()
 
 
 class StackData(lightning.LightningDataModule):
@@ -66,7 +76,7 @@ class StackData(lightning.LightningDataModule):
 
     def _loader(self, stacks: torch.utils.data.Dataset[Batch], **options: object) -> DataLoader[Batch]:
         # DataLoader itself sets torch's threads to one in each worker.
-        return DataLoader(
+        return Loader(
             stacks,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from dffnet.data.alignment import align_stack, thin_lens_magnification
 from dffnet.data.augment import AugmentedStacks, Draw, add_noise, augment, recolour, take_slices
 from dffnet.data.batch import Batch
 from dffnet.data.shards import ShardStacks, shard_files, split_by_scene
+from dffnet.engine.data import Loader
 from focalsim.errors import ShardError
 
 MakeShard = Callable[..., Path]
@@ -280,3 +282,20 @@ def test_shards_of_an_earlier_bundle_are_left_out(tmp_path):
     (tmp_path / "larger" / "shard-00001.h5").unlink()
     with pytest.raises(ShardError, match=r"shard-00001\.h5: no such file"):
         ShardStacks(shard_files([tmp_path / "larger"]))
+
+
+class Ears(torch.utils.data.Dataset[int]):
+    """Whether the process that asks for an item is deaf to Ctrl-C."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        return int(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_loaders_start_processes_that_leave_ctrl_c_to_the_run(start_method: str) -> None:
+    loader: Any = Loader(Ears(), num_workers=1, multiprocessing_context=start_method)
+    assert [int(item) for item in loader] == [1]
+    assert Ears()[0] == 0
