@@ -12,11 +12,12 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
 from focalsim.allocator import keep_freed_memory
 from focalsim.errors import ConfigError, FocalsimError
+from focalsim.interrupts import deaf_children
 from focalsim.pipeline import ShardTask, versions
 from focalsim.shards.manifest import ShardEntry
 
@@ -140,14 +141,14 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler == LOCAL:
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster) as client,
-        ):  # fmt: skip
-            yield client
+        with ExitStack() as opened:
+            with deaf_children():
+                cluster = LocalCluster(
+                    n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+                opened.enter_context(cluster)
+            yield opened.enter_context(Client(cluster))
         return
     try:
         client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
