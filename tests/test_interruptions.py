@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,29 @@ def test_killed_at_twenty_random_moments(tmp_path, undisturbed):
         assert resumed.returncode == 0, resumed.stderr
         assert contents(out) == expected
     assert len(states) > 2, f"all kills met the same state: {states}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [["--workers", "1"], ["--workers", "2"], ["--scheduler", "local"]], ids=" ".join)
+def test_ctrl_c_at_ten_random_moments(tmp_path, way):
+    """It reaches the whole process group, as on a terminal, and ends the run in one line."""
+    moments, codes = random.Random(0), []
+    started = time.monotonic()
+    subprocess.run(command(tmp_path / "whole", *way), check=True, capture_output=True)
+    seconds = time.monotonic() - started
+    for i in range(10):
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
+        options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(command(tmp_path / str(i), *way), **options) as process:
+            time.sleep(moments.uniform(0.2, 1) * seconds)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            errors = process.communicate()[1]
+        codes.append(process.returncode)
+        assert "Traceback" not in errors
+        assert process.returncode != 1 or errors.splitlines()[-1].startswith("Error: interrupted; finish ")
+    assert codes.count(1) > 2, f"nothing was interrupted while it rendered: {codes}"
 
 
 def test_two_runs_at_once(tmp_path, undisturbed):
