@@ -64,7 +64,7 @@ def split_layers(
     low, high, edge = find_edges(disparity_px)
     layers = Layers(*(np.empty_like(like) for like in 2 * (rgb, disparity_px, disparity_px)))
     fields = [getattr(layers, name) for name in Layers.__slots__]
-    _all_in_front(rgb, disparity_px, *fields)
+    _all_in_front(*(rows.reshape(len(rows), -1) for rows in (rgb, disparity_px, *fields)))
     if hidden_rgb is not None and hidden_disparity_px is not None:
         known = np.flatnonzero(hidden_disparity_px < disparity_px)  # which NaN is not
         layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
@@ -83,9 +83,17 @@ def split_layers(
 @njit(cache=True, nogil=True, parallel=True)
 def _all_in_front(rgb, q, f_rgb, f_cov, f_q, b_rgb, b_cov, b_q):
     for y in prange(len(q)):
-        f_rgb[y], f_q[y] = rgb[y], q[y]
-        f_cov[y] = np.float32(1.0)
-        b_rgb[y], b_cov[y], b_q[y] = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        _one_surface(rgb[y], f_rgb[y], b_rgb[y])
+        _one_surface(q[y], f_q[y], b_q[y])
+        for x in range(q.shape[1]):
+            f_cov[y, x], b_cov[y, x] = np.float32(1.0), np.float32(0.0)
+
+
+@njit(cache=True, nogil=True)
+def _one_surface(row, front, back):
+    """By a loop: an assignment minds that the two might overlap, and takes three times as long."""
+    for i in range(len(row)):
+        front[i], back[i] = row[i], np.float32(0.0)
 
 
 @njit(cache=True, nogil=True, parallel=True)

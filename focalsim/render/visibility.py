@@ -201,8 +201,8 @@ def _visibility(todo, q, reaches, f_q, f_cov, focus, rays, basis, fit, about_hal
                     index[y, x] = NONE
                     continue
                 index[y, x] = PARTIAL + i
-                coefficients[i, :BASIS_SIZE] = room[block, :BASIS_SIZE]
-                coefficients[i, BASIS_SIZE:] = room[block, :BASIS_SIZE]
+                for k in range(BASIS_SIZE):
+                    coefficients[i, k] = coefficients[i, BASIS_SIZE + k] = room[block, k]
                 if max(abs(focus[0] - own), abs(focus[1] - own)) < STEEP_FROM_PX:
                     continue
                 steep = fma(load(address(about_half)), fitted, STEEPER)
@@ -216,7 +216,8 @@ def _visibility(todo, q, reaches, f_q, f_cov, focus, rays, basis, fit, about_hal
                     store(found + BYTES, missing(seen2, value2))
                     steep = fma(steep, _fitted(fit, room[block]), STEP)
                 store(found, steep)
-                coefficients[i, BASIS_SIZE:] = room[block, :BASIS_SIZE]
+                for k in range(BASIS_SIZE):
+                    coefficients[i, BASIS_SIZE + k] = room[block, k]
 
 
 @njit(cache=True, nogil=True)
