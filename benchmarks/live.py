@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,9 +28,11 @@ from focalsim.allocator import keep_freed_memory
 BATCH = 4
 
 
-def render_call(source, effects, device=None):
-    """A call that renders the next stack and augments it, as a loader process does."""
+def render_call(source, effects, device=None, *, again=False):
+    """A call that renders the next stack and augments it, as a loader process does; ``again`` of a frame kept ready."""
     rendered = RenderedStacks(source, effects=effects, device=device)
+    if not again:
+        rendered._job = replace(rendered._job, kept=None)
     stacks = AugmentedStacks(LiveStacks(rendered), crop_px=TrainConfig().crop_px, noise=0.01, seed=0)
     epoch = 0
 
@@ -71,6 +74,7 @@ def main():
     ways = {"render, made scenes": render_call(None, None)}
     if arguments.source is not None:
         ways["render, frames of files"] = render_call(arguments.source, None)
+        ways["render, frames that come again"] = render_call(arguments.source, None, again=True)
         ways["render, frames of files, typical effects"] = render_call(arguments.source, "typical")
         if device.type == "cuda":
             ways["render, frames of files, on the GPU"] = render_call(arguments.source, None, "cuda")
