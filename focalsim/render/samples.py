@@ -184,10 +184,11 @@ def _replicate(light, q, index, blocks, width, left, reach):
                 light[p, y, c, first:last] = light[p, y, c, x]
             q[p, y, first:last] = q[p, y, x]
             index[p, y, first:last] = index[p, y, x]
+        row = index[p, y]
         for block in range(padded // LANES):
             found = NONE
-            for kind in index[p, y, LANES * block : LANES * (block + 1)]:
-                found |= min(kind, PARTIAL)
+            for lane in range(LANES):  # of a fixed length, for the compiler to find a vector form
+                found |= min(row[LANES * block + lane], PARTIAL)
             blocks[p, y, block] = found
 
 
