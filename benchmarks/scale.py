@@ -258,23 +258,24 @@ def main():
         def median(take, runs=runs):
             return statistics.median(take(run) for run in runs)
 
+        def reached(end, alone):
+            """Shares of the renderer alone: by the clock, and of the processor time."""
+            clock = median(lambda r: r[end]["steady"] / r[alone]["rate"])
+            return [f"{100 * share:.0f} %" for share in (clock, median(lambda r: r[alone]["cpu"] / r[end]["cpu"]))]
+
         cpu = median(lambda r: r["whole"]["cpu"])
         rows.append([name, median(lambda r: r["whole"]["steady"]), 1e3 * cpu])
         for way in ("alone", "light"):
-            rows[-1] += [
-                median(lambda r, way=way: r[way]["rate"]),
-                f"{100 * median(lambda r, way=way: r['whole']['steady'] / r[way]['rate']):.0f} %",
-                1e3 * median(lambda r, way=way: r[way]["cpu"]),
-                f"{100 * median(lambda r, way=way: r[way]['cpu'] / r['whole']['cpu']):.0f} %",
-            ]
+            clock, share = reached("whole", way)
+            rate, cpu_s = (median(lambda r, way=way, key=key: r[way][key]) for key in ("rate", "cpu"))
+            rows[-1] += [rate, clock, 1e3 * cpu_s, share]
         if jobs[name].kept:
             kept_rows.append(
                 [
                     name,
                     median(lambda r: r["again"]["steady"]),
                     1e3 * median(lambda r: r["again"]["cpu"]),
-                    f"{100 * median(lambda r: r['again']['steady'] / r['alone']['rate']):.0f} %",
-                    f"{100 * median(lambda r: r['alone']['cpu'] / r['again']['cpu']):.0f} %",
+                    *reached("again", "alone"),
                     median(lambda r: r["again"]["steady"] / r["whole"]["steady"]),
                 ]
             )

@@ -164,11 +164,7 @@ def _render(job: Job, index: int, frame: int, images: NDArray[np.uint8] | None) 
     profile = job.profiles[rng.integers(len(config.phones))]
     camera = draw_camera(profile, job.focus_distances_m, config.width, rng)
     request = job.request(profile)
-
-    def prepare() -> PreparedScene:
-        return _prepare(job, index, frame, request)
-
-    prepared = prepare() if job.kept is None else job.kept.get(frame, request, prepare)
+    prepared = _prepared(job, index, frame, request)
     scene, size = prepared.scene, (config.width, config.height)
     encode = None if profile.effects else linear_to_srgb
     stack = render_stack(
@@ -223,16 +219,20 @@ def _render(job: Job, index: int, frame: int, images: NDArray[np.uint8] | None) 
     )
 
 
-def _prepare(job: Job, index: int, frame: int, request: FrameRequest) -> PreparedScene:
+def _prepared(job: Job, index: int, frame: int, request: FrameRequest) -> PreparedScene:
+    """The scene of ``frame``, kept from before or made ready now."""
     from focalsim.sources.prepare import prepare_scene
 
-    return prepare_scene(
-        job.source.load(frame, request, sample_rng(job.config.seed, index, "scene")),
-        request,
-        max_holes=job.config.max_holes,
-        depth_policy=job.config.depth,
-        match_fov=job.config.match_fov,
-    )
+    def prepare() -> PreparedScene:
+        return prepare_scene(
+            job.source.load(frame, request, sample_rng(job.config.seed, index, "scene")),
+            request,
+            max_holes=job.config.max_holes,
+            depth_policy=job.config.depth,
+            match_fov=job.config.match_fov,
+        )
+
+    return prepare() if job.kept is None else job.kept.get(frame, request, prepare)
 
 
 def _develop(

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from terminal import in_terminal
 
 from focalsim.shards import verify_bundle
 
@@ -62,10 +63,7 @@ def test_ctrl_c_at_ten_random_moments(tmp_path, way):
     subprocess.run(command(tmp_path / "whole", *way), check=True, capture_output=True)
     seconds = time.monotonic() - started
     for i in range(10):
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
-        options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with subprocess.Popen(command(tmp_path / str(i), *way), **options) as process:
+        with in_terminal(command(tmp_path / str(i), *way)) as process:
             time.sleep(moments.uniform(0.2, 1) * seconds)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)

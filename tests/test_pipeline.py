@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from terminal import in_terminal
 
 from focalsim.camera import draw_camera, load_profile
 from focalsim.config import RenderConfig
@@ -308,10 +309,7 @@ def undisturbed(tmp_path_factory):
     ],
 )
 def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, undisturbed, how, when):
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
-    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command(tmp_path), start_new_session=True, **options) as process:
+    with in_terminal(command(tmp_path)) as process:
         while not (tmp_path / when).exists():
             assert process.poll() is None, "finished too early"
             time.sleep(0.002)
@@ -324,8 +322,8 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path, undisturbed, ho
     assert not read_manifest(tmp_path).complete
     if how == signal.SIGINT:
         assert process.returncode == 1
-        assert errors.decode().splitlines()[-1].startswith("Error: interrupted; finish ")
-        assert "Traceback" not in errors.decode()
+        assert errors.splitlines()[-1].startswith("Error: interrupted; finish ")
+        assert "Traceback" not in errors
         assert not list(tmp_path.glob("*.partial"))
     subprocess.run(command(tmp_path, "--resume"), check=True, capture_output=True)
     assert contents(tmp_path) == undisturbed

@@ -69,10 +69,10 @@ def _ends_of_rows(lows, highs, low, high):
     """The lowest and the highest of three neighbours beside each other, from the one before."""
     width = len(low)
     for n in range(width // LANES):
-        at, after = BYTES * n, 4
+        at = BYTES * n
         a, b = address(lows) + at, address(highs) + at
-        store(address(low) + at, smaller(smaller(load(a), load(a + after)), load(a + 2 * after)))
-        store(address(high) + at, larger(larger(load(b), load(b + after)), load(b + 2 * after)))
+        store(address(low) + at, smaller(smaller(load(a), load(a + 4)), load(a + 8)))
+        store(address(high) + at, larger(larger(load(b), load(b + 4)), load(b + 8)))
     for x in range(width // LANES * LANES, width):
         low[x], high[x] = min(lows[x], lows[x + 1], lows[x + 2]), max(highs[x], highs[x + 1], highs[x + 2])
 
