@@ -25,7 +25,7 @@ from focalsim.camera.effects import Aperture
 from focalsim.render.interpolation import SUPPORT_PX, keys6
 from focalsim.render.kernels import BASIS_SIZE, diameter_of, lens_basis, level_of
 from focalsim.render.resample import Piece
-from focalsim.render.scatter import ENOUGH
+from focalsim.render.scatter import shares
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, SeenSamples, steeply_seen
 
 _RIM_POINTS = 4001  # of a rim of bent blades
@@ -134,8 +134,10 @@ _level_of: Any = njit(level_of)
 
 
 @njit(cache=True, nogil=True)
-def _spread_row(sums, row, reach, samples, y, focus_q, table, kernel):
-    """Add the samples of row y, and their replicas beyond its ends, to ``sums``, whose row ``row`` is theirs."""
+def _spread_row(whole, past, row, reach, samples, y, focus_q, table, kernel):
+    """Add the samples of row y, and their replicas beyond its ends, to sums, whose row ``row`` is theirs: those that a
+    part of the lens sees to ``past``.
+    """
     rgb, coverage, disparity, index, visibility = samples
     radii, starts, weights = table
     width = disparity.shape[1]
@@ -152,7 +154,9 @@ def _spread_row(sums, row, reach, samples, y, focus_q, table, kernel):
         first, step = (start, 1) if blur > 0 else (start + size - 1, -1)
         for i in range(size):
             kernel[i] = weights[first + step * i]
+        sums = whole
         if kind >= PARTIAL:
+            sums = past
             seen = visibility[kind - PARTIAL]
             if abs(blur) < STEEP_FROM_PX:
                 for i in range(size):
@@ -176,26 +180,23 @@ def _spread_row(sums, row, reach, samples, y, focus_q, table, kernel):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _blur(front, back, focus_q, table, top, out):
-    height, width = front[1].shape
+def _blur(seen, behind, focus_q, table, top, out):
+    height, width = seen[1].shape
     count = len(out)
     reach = int(table[0][-1])
-    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH)
     bands = -(-count // _BAND)
     for band in prange(bands):
         first, last = top + count * band // bands, top + count * (band + 1) // bands  # output rows [first, last)
-        over = np.zeros((last - first + 4 * reach, width + 4 * reach, 4), np.float32)
-        under = np.zeros_like(over)
+        whole = np.zeros((last - first + 4 * reach, width + 4 * reach, 4), np.float32)
+        past, back = np.zeros_like(whole), np.zeros_like(whole)
         kernel = np.empty((2 * reach + 1) ** 2, np.float32)
         for y in range(first - reach, last + reach):
             source = min(max(y, 0), height - 1)
-            _spread_row(over, y - first + 2 * reach, reach, front, source, focus_q, table, kernel)
-            _spread_row(under, y - first + 2 * reach, reach, back, source, focus_q, table, kernel)
+            _spread_row(whole, past, y - first + 2 * reach, reach, seen, source, focus_q, table, kernel)
+            _spread_row(back, back, y - first + 2 * reach, reach, behind, source, focus_q, table, kernel)
         for y in range(first, last):
             for x in range(width):
-                near, far = over[y - first + 2 * reach, x + 2 * reach], under[y - first + 2 * reach, x + 2 * reach]
-                # The back fills just what the front leaves uncovered.
-                share = max(one - near[3], none) / far[3] if far[3] > enough else none
-                scale = one / max(near[3] + share * far[3], enough)
-                for c in range(3):
-                    out[y - top, x, c] = (near[c] + share * far[c]) * scale
+                row, column = y - first + 2 * reach, x + 2 * reach
+                a, b, c = shares(whole[row, column, 3], past[row, column, 3], back[row, column, 3])
+                for k in range(3):
+                    out[y - top, x, k] = a * whole[row, column, k] + b * past[row, column, k] + c * back[row, column, k]

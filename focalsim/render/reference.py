@@ -6,12 +6,16 @@ The slice is the mean of the views. No kernel table, no polynomial, no levels; t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from focalsim.render.interpolation import SUPPORT_PX, keys6
 from focalsim.render.layers import Layers
+from focalsim.render.scatter import ENOUGH, LEAST
 from focalsim.render.unmix import EDGE_PX
+from focalsim.render.visibility import ALL
 
 
 def render_slice(layers: Layers, focus_disparity_px: float, lens_points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -27,23 +31,34 @@ def render_slice(layers: Layers, focus_disparity_px: float, lens_points: NDArray
         return np.pad(a.astype(np.float64), [(pad, pad), (pad, pad)] + [(0, 0)] * (a.ndim - 2), mode="edge")
 
     f_q, f_cov = grow(layers.front_disparity_px), grow(layers.front_coverage)
-    sums = []
-    for color, coverage, q in (
-        (grow(layers.front_rgb), f_cov, f_q),
-        (grow(layers.back_rgb), grow(layers.back_coverage), grow(layers.back_disparity_px)),
-    ):
+
+    def spread(color: NDArray[Any], coverage: NDArray[Any], q: NDArray[Any], seen: list[NDArray[Any]]) -> NDArray[Any]:
         light = np.concatenate([color, np.ones_like(color[..., :1])], axis=-1) * coverage[..., None]
         total = np.zeros_like(light)
-        for u in lens_points:
-            seen = _unblocked(q, f_q, f_cov, u)
+        for u, share in zip(lens_points, seen, strict=True):
             blur = focus_disparity_px - q
-            _splat(total, light * seen[..., None], u[0] * blur / 2, u[1] * blur / 2)
-        sums.append((total / len(lens_points))[pad : pad + height, pad : pad + width])
-    front, back = sums
-    open_share = np.clip(1.0 - front[..., 3:], 0.0, None)
-    share = np.where(back[..., 3:] > 0.02, open_share / np.maximum(back[..., 3:], 0.02), 0.0)
-    mixed = front + share * back
-    return mixed[..., :3] / np.maximum(mixed[..., 3:], 0.02)
+            _splat(total, light * share[..., None], u[0] * blur / 2, u[1] * blur / 2)
+        return (total / len(lens_points))[pad : pad + height, pad : pad + width]
+
+    f_rgb, b_rgb, b_cov, b_q = (
+        grow(a) for a in (layers.front_rgb, layers.back_rgb, layers.back_coverage, layers.back_disparity_px)
+    )
+    seen = [_unblocked(f_q, f_q, f_cov, u) for u in lens_points]
+    by_all = np.min(seen, axis=0) >= ALL
+    mixed = spread(f_rgb, np.where(by_all, f_cov, 0.0), f_q, seen)
+    past = spread(f_rgb, np.where(by_all, 0.0, f_cov), f_q, seen)
+    back = spread(b_rgb, b_cov, b_q, [_unblocked(b_q, f_q, f_cov, u) for u in lens_points])
+    # The shares of scatter.shares.
+    mixed = mixed + np.clip(_left(mixed) / np.maximum(past[..., 3:], LEAST), 0.0, 1.0) * past
+    behind = back[..., 3:]
+    mixed = mixed + np.where(behind > ENOUGH, _left(mixed) / np.maximum(behind, ENOUGH), 0.0) * back
+    color: NDArray[np.float64] = mixed[..., :3] / np.maximum(mixed[..., 3:], ENOUGH)
+    return color
+
+
+def _left(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What light and coverage (H, W, 4) leave uncovered (H, W, 1)."""
+    return np.clip(1.0 - sums[..., 3:], 0.0, None)
 
 
 def _unblocked(

@@ -56,6 +56,11 @@ class Samples:
         return _whole_blocks(self.reach_px)
 
     @property
+    def has_past(self) -> bool:
+        """Whether a part of the lens sees any sample of the front, past something nearer."""
+        return bool((self.blocks[: len(self.blocks) // 2] & PARTIAL).any())
+
+    @property
     def has_back(self) -> bool:
         """Whether there is any sample behind the front."""
         return bool(self.blocks[len(self.blocks) // 2 :].any())

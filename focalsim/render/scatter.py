@@ -1,4 +1,8 @@
-"""The fast path: every sample is spread by its own kernel, front and back apart; the back fills what the front leaves.
+"""The fast path: every sample is spread by its own kernel, and where light competes, what is known best comes first.
+
+Three sums are kept of light and coverage: of front samples that the whole lens sees, whose kernels are exact; of those
+that it sees past something nearer, which get no more than the first leave (a polynomial over the lens is no thread, and
+what it lacks of one would shine through it); and of the back, which fills what both leave.
 
 For a slice focused at s a sample of disparity q has the signed blur c = g/s - q (positive: behind the focus). Its
 kernel is sum_k a_k K_k(|c|), a its visibility; the odd basis functions change sign with c, where the lens is
@@ -53,6 +57,10 @@ from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, Seen
 from focalsim.simd import BYTES, LANES, address, aligned, largest_of, prefetch, take_number
 
 _LEAST_ROWS = 32  # of output in one thread's piece of work, which also spreads the samples of some rows around it
+# Parts of the samples that have sums of their own: of the front those that the whole lens sees, and those that it sees
+# past something nearer; and of the back.
+WHOLE_FRONT, PAST, BACK, PARTS = 0, 1, 2, 3
+LEAST = 1e-6  # keeps quotients finite where there is nothing
 ENOUGH = 0.02  # a coverage below this says nothing of the colour
 _MARGIN = LANES  # columns of a row of sums on either side of the samples, for the widest window
 _CHUNK = 16  # blocks of sixteen pixels that share looked-up weights, and a block on either side
@@ -84,7 +92,7 @@ class Scatter:
     def render(self, focus_disparity_px: NDArray[np.float64], piece: Piece, stack: NDArray[Any]) -> None:
         """Render the slices focused at g/s (S,) into ``stack`` (S, h, w, 3), as far as ``piece`` goes.
 
-        Colour = (front + share * back) / coverage, where the back fills just what the front leaves uncovered.
+        Colour = (front + cut * past + share * back) / coverage, see :func:`shares`.
         """
         finest, *coarser = self._levels
         wanted = [piece.local_rows]
@@ -107,6 +115,7 @@ class Scatter:
                     k > 0,
                     self._table,
                     sums,
+                    level.has_past,
                     level.has_back,
                     level.work,
                     level.left,
@@ -135,18 +144,18 @@ def _rows_of(slice_: int, rows: tuple[int, int], reach: int) -> NDArray[np.int64
 
 
 class _Level:
-    """One level of both layers and the memory to spread it; ``sums`` (2, H, 4, W) is what it leaves to the finer."""
+    """One level of both layers and the memory to spread it; ``sums`` (3, H, 4, W) is what it leaves to the finer."""
 
     def __init__(self, samples: Samples, finest: bool = True) -> None:
         self._samples = s = samples
         _, self.height, self.width, _ = s.span.shape
         self.left, self.reach, threads = s.left_px, s.reach_px, get_num_threads()
         self.arrays = s.light, s.disparity, s.index, s.blocks, s.span, s.pocket, *s.visibility
-        self.span, self.has_back = s.span, s.has_back
-        self.sums = np.empty((0, 0, 0, 0) if finest else (2, self.height, PLANES, self.width), np.float32)
+        self.span, self.has_past, self.has_back = s.span, s.has_past, s.has_back
+        self.sums = np.empty((0, 0, 0, 0) if finest else (PARTS, self.height, PLANES, self.width), np.float32)
         padded = s.index.shape[2]
         self.work = (
-            aligned((threads, 2, 2 * self.reach + 1, PLANES, padded + 2 * _MARGIN), zeros=False),  # rings
+            aligned((threads, PARTS, 2 * self.reach + 1, PLANES, padded + 2 * _MARGIN), zeros=False),  # rings
             np.empty((threads, padded + 1), np.int64),  # columns of samples that a part of the lens sees
             np.empty((threads, 2, GROUP, 8), np.float32),  # visibility of samples, as this slice sees the lens
             np.empty((threads, 2, GROUP, 3), np.int64),  # addresses of samples' light, kernels and visibility
@@ -173,7 +182,7 @@ def reach_rows(largest_px: float) -> tuple[int, int]:
     return reach, cell
 
 
-_NO_SUMS = np.empty((2, 0, 0, 0), np.float32)
+_NO_SUMS = np.empty((PARTS, 0, 0, 0), np.float32)
 _NO_SPAN = np.empty((0, 0, 0, 2), np.float32)
 _PLANES = octant_place(*np.indices((WIDE_PX + 1, WIDE_PX + 1))).astype(np.int64) * _PLANE  # bytes, [dx, dy]
 _level_of: Any = njit(level_of)
@@ -204,7 +213,7 @@ def _is_wide(span, focus_q):
 
 
 @njit(cache=True, nogil=True)
-def _select(ring, y, row, visibility, coarser_span, focus_q, coarse, left, top, levels):
+def _select(ring, past, y, row, visibility, coarser_span, focus_q, coarse, left, top, levels):
     """Leave out samples that are spread at another level of the scene; spread those too large for any kernel here.
 
     ``coarser_span`` is that of the coarser level's row, in all pockets; empty where there is no such level.
@@ -220,7 +229,8 @@ def _select(ring, y, row, visibility, coarser_span, focus_q, coarse, left, top, 
         if taken and levels[i] > top + 1:
             kind = index[i]
             seen = visibility[max(kind - PARTIAL, 0), BASIS_SIZE:]
-            _add_large(ring, y, _MARGIN + i, light[:, i], focus_q - disparity[i], seen, kind == WHOLE)
+            to = ring if kind == WHOLE else past
+            _add_large(to, y, _MARGIN + i, light[:, i], focus_q - disparity[i], seen, kind == WHOLE)
             taken = False
         if not taken:
             levels[i] = 0
@@ -371,8 +381,9 @@ def _steep_here(coefficients, blur, out):
 
 
 @njit(cache=True, nogil=True, forceinline=True)  # as _gather_whole
-def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
-    """Add the samples of row ``source`` of pocket p at y to the rows of sums that they reach.
+def _scatter_row(ring, past, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory):
+    """Add the samples of row ``source`` of pocket p at y to the rows of sums that they reach, those that a part of the
+    lens sees to ``past``.
 
     The rows that are wanted begin ``away`` rows from y.
     """
@@ -380,8 +391,7 @@ def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, f
     visibility = front_seen if 2 * p < len(light) else back_seen
     columns, seen, found, places, levels, rows, reaches, weights = memory
     radii = table[0]
-    slots, _, padded = ring.shape
-    plane = 4 * padded
+    plane = 4 * ring.shape[2]
     q, kinds, kinds_of_blocks = disparity[p, source], index[p, source], blocks[p, source]
     some = NONE
     for kind in kinds_of_blocks:
@@ -400,24 +410,33 @@ def _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, f
         levels[i] = (level + np.int32(1)) * np.int32(kinds[i] != NONE)
     if select:
         row = light[p, source], disparity[p, source], index[p, source], span[p, source], pocket[p, source]
-        _select(ring, y, row, visibility, coarser_span[:, source // 2], focus_q, coarse, left, top, levels)
-    slot = y % slots
-    for dy in range(places.shape[1]):
-        over, under = slot - dy, slot + dy
-        places[0, dy] = address(ring) + (over if over >= 0 else over + slots) * PLANES * plane
-        places[1, dy] = address(ring) + (under if under < slots else under - slots) * PLANES * plane
+        _select(ring, past, y, row, visibility, coarser_span[:, source // 2], focus_q, coarse, left, top, levels)
     stride = 4 * light.shape[3]
     row_light = address(light) + PLANES * stride * (p * light.shape[1] + source)
     if some & WHOLE:
+        _find_rows(ring, y, places)
         _gather_whole(
             row_light, stride, kinds, kinds_of_blocks, levels, left, width, away, table, rows, reaches, weights,
             places, plane,
         )  # fmt: skip
     if some & PARTIAL:
+        _find_rows(past, y, places)
         _spread_partial(
             row_light, stride, q, kinds, kinds_of_blocks, levels, visibility, focus_q, away, table, columns, seen,
             found, places, plane,
         )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _find_rows(ring, y, places):
+    """Addresses (2, n) of the rows of sums from y on upwards and downwards."""
+    slots, _, padded = ring.shape
+    row = PLANES * 4 * padded
+    slot = y % slots
+    for dy in range(places.shape[1]):
+        over, under = slot - dy, slot + dy
+        places[0, dy] = address(ring) + (over if over >= 0 else over + slots) * row
+        places[1, dy] = address(ring) + (under if under < slots else under - slots) * row
 
 
 @njit(cache=True, nogil=True)
@@ -448,27 +467,48 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loop from vectors
-def _finish_row(over, under, has_back, left, out):
-    """One row of colour (3, W') from its sums (4, W''), front and back, which are used up."""
-    one, none, enough = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH)
+def shares(covered, past, behind):
+    """What the three sums' light counts, by their coverage: what is seen past something is cut to what is left, what is
+    behind fills what is then left, and all of it makes one.
+    """
+    one, none, enough, least = np.float32(1.0), np.float32(0.0), np.float32(ENOUGH), np.float32(LEAST)
+    cut = min(max(one - covered, none) / max(past, least), one)
+    covered += cut * past
+    share = max(one - covered, none) / max(behind, enough) if behind > enough else none
+    scale = one / max(covered + share * behind, enough)
+    return scale, cut * scale, share * scale
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _finish_row(sums, has_past, has_back, left, out):
+    """One row of colour (3, W') from its sums (4, W''), which are used up."""
+    whole, past, back = sums
     columns = slice(left, left + out.shape[1])
-    near, far = over[3][columns], under[3][columns]
-    for x in range(len(near)):
-        covered, behind = near[x], far[x]
-        # The back fills just what the front leaves.
-        share = max(one - covered, none) / max(behind, enough) if has_back and behind > enough else none
-        scale = one / max(covered + share * behind, enough)
-        near[x], far[x] = scale, share * scale
+    first, second, third = whole[3][columns], past[3][columns], back[3][columns]
+    none = np.float32(0.0)
+    for x in range(len(first)):
+        beside, behind = second[x] if has_past else none, third[x] if has_back else none
+        first[x], second[x], third[x] = shares(first[x], beside, behind)
     for c in range(3):
-        light, hidden, to = over[c][columns], under[c][columns], out[c]
+        light, to = whole[c][columns], out[c]
         for x in range(len(to)):
-            to[x] = light[x] * near[x] + hidden[x] * far[x]
+            to[x] = light[x] * first[x]
+        if has_past:
+            _add_share(past[c][columns], second, to)
+        if has_back:
+            _add_share(back[c][columns], third, to)
+
+
+@njit(cache=True, nogil=True)
+def _add_share(light, share, to):
+    for x in range(len(to)):
+        to[x] += light[x] * share[x]
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _spread(
-    samples, coarser_span, focus_q, coarse, table, coarser, has_back, work, left, width, tasks, wanted, sums, plan,
-    room, light, codes,
+    samples, coarser_span, focus_q, coarse, table, coarser, has_past, has_back, work, left, width, tasks, wanted, sums,
+    plan, room, light, codes,
 ):  # fmt: skip
     rings, columns, seen, found, places, levels, rows, reaches, weights, buffers = work
     sources, blurred, summed, lines, coded = room
@@ -480,16 +520,16 @@ def _spread(
         task = take_number(address(taken))
         while task < len(tasks):
             _spread_rows(
-                samples, coarser_span, focus_q[tasks[task, 0]], coarse, table, coarser, has_back, rings[n], memory,
-                buffers[n], left, width, tasks[task], wanted, sums, blurred[n], plan, to_warp, light, codes,
+                samples, coarser_span, focus_q[tasks[task, 0]], coarse, table, coarser, has_past, has_back, rings[n],
+                memory, buffers[n], left, width, tasks[task], wanted, sums, blurred[n], plan, to_warp, light, codes,
             )  # fmt: skip
             task = take_number(address(taken))
 
 
 @njit(cache=True, nogil=True)
 def _spread_rows(
-    samples, coarser_span, focus_q, coarse, table, coarser, has_back, rings, memory, buffer, left, width, task, wanted,
-    sums, blurred, plan, to_warp, light, codes,
+    samples, coarser_span, focus_q, coarse, table, coarser, has_past, has_back, rings, memory, buffer, left, width,
+    task, wanted, sums, blurred, plan, to_warp, light, codes,
 ):  # fmt: skip
     """Make some rows of a slice: sums of a coarse level, or the rows of light that the warp takes one after another."""
     pockets, height = samples[1].shape[0] // 2, samples[1].shape[1]
@@ -499,27 +539,30 @@ def _spread_rows(
     ours = left + _MARGIN  # of the sums' columns
     first, last = task[1], task[2]
     fours = task[3:].copy()
-    over, under = rings[0], rings[1]
-    over[:] = np.float32(0.0)
-    under[:] = np.float32(0.0)
+    whole, past, back = rings[WHOLE_FRONT], rings[PAST], rings[BACK]
+    rings[:] = np.float32(0.0)
     # A row of samples spreads over `reach` rows of output either way; rows beyond the borders are replicas.
     for y in range(first - reach, last + reach):
         source = min(max(y, 0), height - 1)
         away = max(first - y, y - last + 1)
-        for k in range(layers):
+        for k in range(PARTS):
+            if (k == PAST and not has_past) or (k == BACK and not has_back):
+                continue
             new = rings[k, (y + reach) % slots]
             _begin_row(new, y + reach, last, ours, width, coarser[k], buffer)
         for p in range(layers * pockets):
-            ring = over if p < pockets else under
-            _scatter_row(ring, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory)
+            fully, partly = (whole, past) if p < pockets else (back, back)
+            _scatter_row(
+                fully, partly, y, away, p, source, left, width, samples, coarser_span, focus_q, coarse, table, memory
+            )  # fmt: skip
         done = y - reach
         if done < first:
             continue
         if coarse:
-            sums[0, done] = over[done % slots, :, ours : ours + width]
-            sums[1, done] = under[done % slots, :, ours : ours + width]
+            sums[:, done] = rings[:, done % slots, :, ours : ours + width]
             continue
-        _finish_row(over[done % slots], under[done % slots], has_back, ours, blurred[done % len(blurred)])
+        row = whole[done % slots], past[done % slots], back[done % slots]
+        _finish_row(row, has_past, has_back, ours, blurred[done % len(blurred)])
         _warp_ready(done, task[0], fours, wanted, blurred, plan, to_warp, light, codes)
 
 

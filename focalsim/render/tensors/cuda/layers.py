@@ -110,7 +110,7 @@ def _unmix(
     h_red, h_green, h_blue, hq = b_red, b_green, b_blue, b_q
     if HIDDEN:
         hq = tl.load(hidden_q + scene * size + i, mask=inside, other=float("inf"))
-        had = hq < own  # not where it is NaN
+        had = own - hq > EDGE_PX  # not where it is NaN
         hidden_rgb += scene * 3 * size
         h_red = tl.load(hidden_rgb + 3 * i, mask=had, other=0.0)
         h_green = tl.load(hidden_rgb + 3 * i + 1, mask=had, other=0.0)

@@ -14,9 +14,12 @@ import triton.language as tl
 from focalsim.render import scatter as compiled
 from focalsim.render.tensors.cuda.launch import OPTIONS, blocks
 from focalsim.render.tensors.cuda.scatter import (
+    BACK,
     LEVELS_PER_PX,
     PARTIAL,
+    PAST,
     SQUARE_PX,
+    WHOLE,
     gather,
     is_taken,
     level_of,
@@ -29,6 +32,7 @@ from focalsim.render.tensors.levels import Level
 from focalsim.render.visibility import NONE as _NONE
 
 NONE = tl.constexpr(_NONE)
+PARTS = tl.constexpr(compiled.PARTS)
 NEAR, FAR = tl.constexpr(compiled.NEAR), tl.constexpr(compiled.FAR)
 PI = tl.constexpr(pi)
 _SLICES, _TILE_PX = 2, 8  # a program computes two slices of a tile
@@ -41,7 +45,7 @@ def blur_levels(levels: list[Level], focus_disparity_px: torch.Tensor, disc: Dis
     scenes, slices = focus_disparity_px.shape
     height, width = levels[0].samples.kind.shape[-2:]
     blurred = focus_disparity_px.new_empty(scenes, slices, 3, height, width)
-    at_once = max(_MEMORY_BYTES // (32 * scenes * height * width), 1)
+    at_once = max(_MEMORY_BYTES // (16 * compiled.PARTS * scenes * height * width), 1)
     for first in range(0, slices, at_once):
         some = slice(first, first + at_once)
         sums: torch.Tensor | None = None
@@ -56,7 +60,7 @@ def blur_levels(levels: list[Level], focus_disparity_px: torch.Tensor, disc: Dis
 
 
 def _sum_level(level: Level, focus: torch.Tensor, coarser: torch.Tensor | None, disc: Disc) -> torch.Tensor:
-    """Sums (B, S, 2, 4, H, W) of both layers: light and coverage, those of the ``coarser`` level included."""
+    """Sums (B, S, 3, 4, H, W) of the three parts: light and coverage, those of the ``coarser`` level included."""
     samples = level.samples
     scenes, layers, height, width = samples.kind.shape
     slices = focus.shape[1]
@@ -68,18 +72,19 @@ def _sum_level(level: Level, focus: torch.Tensor, coarser: torch.Tensor | None, 
         *taken, disc.radii, focus, reach, far, slices, height, width, tiles_x, tiles_y * tiles_x, len(disc.radii) - 1,
         **flags, **OPTIONS,
     )  # fmt: skip
-    sums = focus.new_empty(scenes, slices, 2, 4, height, width)
+    sums = focus.new_empty(scenes, slices, compiled.PARTS, 4, height, width)
     if coarser is not None:
-        _join[(scenes * slices * 8, blocks(height * width, _BLOCK))](
+        _join[(scenes * slices * compiled.PARTS * 4, blocks(height * width, _BLOCK))](
             coarser, sums, height, width, *coarser.shape[-2:], BLOCK=_BLOCK, **OPTIONS
         )
     _, _, partial = squares(samples)
-    _add[(tiles_y * tiles_x, blocks(slices, _SLICES), scenes * 2)](
-        *taken, samples.light, samples.ratio, samples.steep, samples.share, partial, reach, disc.quadrant, focus, sums,
-        slices, height, width, tiles_x, tiles_y, len(disc.radii) - 1, disc.quadrant.shape[1],
-        **flags, JOINED=coarser is not None, POCKETS=layers // 2, SLICES=_SLICES, TILE_PX=_TILE_PX,
-        **{**OPTIONS, "num_warps": 1},
-    )  # fmt: skip
+    for part in range(compiled.PARTS):
+        _add[(tiles_y * tiles_x, blocks(slices, _SLICES), scenes)](
+            *taken, samples.light, samples.ratio, samples.steep, samples.share, partial, reach, disc.quadrant, focus,
+            sums, slices, height, width, tiles_x, tiles_y, len(disc.radii) - 1, disc.quadrant.shape[1],
+            PART=part, **flags, JOINED=coarser is not None, POCKETS=layers // 2, SLICES=_SLICES, TILE_PX=_TILE_PX,
+            **{**OPTIONS, "num_warps": 1},
+        )  # fmt: skip
     if far.any():  # waits for the device
         add_large(level, focus, far, sums, disc)
     return sums
@@ -90,11 +95,12 @@ def add_large(level: Level, focus: torch.Tensor, far: torch.Tensor, sums: torch.
     samples = level.samples
     scenes, slices, layers, tiles_y, tiles_x = far.shape
     taken, flags = _what_is_taken(level)
-    _add_large[(tiles_y * tiles_x, slices, scenes * 2)](
-        *taken, samples.light, samples.steep, samples.share, far, focus, sums,
-        slices, *samples.kind.shape[-2:], tiles_x, tiles_y, blocks(int(far.max()), _TILE_PX), len(disc.radii) - 1,
-        **flags, POCKETS=layers // 2, TILE_PX=_TILE_PX, **{**OPTIONS, "num_warps": 1},
-    )  # fmt: skip
+    for part in range(compiled.PARTS):
+        _add_large[(tiles_y * tiles_x, slices, scenes)](
+            *taken, samples.light, samples.steep, samples.share, far, focus, sums,
+            slices, *samples.kind.shape[-2:], tiles_x, tiles_y, blocks(int(far.max()), _TILE_PX), len(disc.radii) - 1,
+            PART=part, **flags, POCKETS=layers // 2, TILE_PX=_TILE_PX, **{**OPTIONS, "num_warps": 1},
+        )  # fmt: skip
 
 
 def _what_is_taken(level: Level) -> tuple[list[torch.Tensor], dict[str, bool]]:
@@ -173,11 +179,12 @@ def _joined_rows(coarser, y, column, h, w, inside):
 def _add(
     disparity, kind, span, coarser_span, light, ratio, steep, share, partial, reaches, table, focus, sums,
     slices, height, width, squares_x, squares_y, top, side,
-    OWN: tl.constexpr, ABOVE: tl.constexpr, JOINED: tl.constexpr, POCKETS: tl.constexpr,
+    PART: tl.constexpr, OWN: tl.constexpr, ABOVE: tl.constexpr, JOINED: tl.constexpr, POCKETS: tl.constexpr,
     SLICES: tl.constexpr, TILE_PX: tl.constexpr,
 ):  # fmt: skip
-    """Add what the kernels spread into a tile of a layer; where nothing is JOINED, to zero."""
-    scene, layer = tl.program_id(2).to(tl.int64) // 2, tl.program_id(2) % 2
+    """Add what the kernels spread into a tile of a part; where nothing is JOINED, to zero."""
+    scene = tl.program_id(2).to(tl.int64)
+    layer = PART // BACK
     first_y, first_x = tl.program_id(0) // squares_x * TILE_PX, tl.program_id(0) % squares_x * TILE_PX
     n = tl.arange(0, TILE_PX * TILE_PX)
     y, x = first_y + n // TILE_PX, first_x + n % TILE_PX
@@ -186,7 +193,7 @@ def _add(
     size = height * width
     # Clamped as in scatter._blur.
     pixel = tl.minimum(y, height - 1) * width + tl.minimum(x, width - 1)
-    place = sums + (((scene * slices + s) * 2 + layer) * 4 * size)[:, None] + pixel[None, :]
+    place = sums + (((scene * slices + s) * PARTS + PART) * 4 * size)[:, None] + pixel[None, :]
     inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
     red, green = tl.zeros((SLICES, TILE_PX * TILE_PX), tl.float32), tl.zeros((SLICES, TILE_PX * TILE_PX), tl.float32)
     blue, covered = red, red
@@ -209,7 +216,7 @@ def _add(
         some_partial = tl.max(tl.where(near, kinds, 0), 0) == PARTIAL
         more_red, more_green, more_blue, more_covered = gather(
             light, disparity, ratio, steep, share, kind, span, coarser_span, table, own, f, y, x, reach, some_partial,
-            height, width, top, side, OWN, ABOVE, SLICES, TILE_PX * TILE_PX,
+            height, width, top, side, PART, OWN, ABOVE, SLICES, TILE_PX * TILE_PX,
         )  # fmt: skip
         red, green, blue, covered = red + more_red, green + more_green, blue + more_blue, covered + more_covered
     tl.store(place, red, mask=inside)
@@ -222,13 +229,14 @@ def _add(
 def _add_large(
     disparity, kind, span, coarser_span, light, steep, share, far, focus, sums,
     slices, height, width, squares_x, squares_y, around, top,
-    OWN: tl.constexpr, ABOVE: tl.constexpr, POCKETS: tl.constexpr, TILE_PX: tl.constexpr,
+    PART: tl.constexpr, OWN: tl.constexpr, ABOVE: tl.constexpr, POCKETS: tl.constexpr, TILE_PX: tl.constexpr,
 ):  # fmt: skip
     """scatter._add_large: what discs larger than any kernel spread into a tile, sample by sample; they are few.
 
     Beyond the borders there are replicas of the samples at the border: their squares are those at the border.
     """
-    scene, layer = tl.program_id(2).to(tl.int64) // 2, tl.program_id(2) % 2
+    scene = tl.program_id(2).to(tl.int64)
+    layer = PART // BACK
     row, column = tl.program_id(0) // squares_x, tl.program_id(0) % squares_x
     n = tl.arange(0, TILE_PX * TILE_PX)
     y, x = row * TILE_PX + n // TILE_PX, column * TILE_PX + n % TILE_PX
@@ -258,7 +266,12 @@ def _add_large(
                         place = j + tl.zeros((1,), tl.int32)
                         taken = tl.max(is_taken(own_span, own_coarser_span, place, size, f, OWN, ABOVE).to(tl.int32), 1)
                         seen = tl.load(kind + own * size + j)
-                        if (level_of(blur) >= top + 1) & (seen != NONE) & (tl.max(taken, 0) > 0):
+                        wanted = seen != NONE
+                        if PART == WHOLE:
+                            wanted = wanted & (seen != PARTIAL)
+                        if PART == PAST:
+                            wanted = seen == PARTIAL
+                        if (level_of(blur) >= top + 1) & wanted & (tl.max(taken, 0) > 0):
                             dy, dx = (y - from_y).to(tl.float32), (x - from_x).to(tl.float32)
                             blur = blur / LEVELS_PER_PX
                             radius = tl.abs(blur) / 2
@@ -282,7 +295,7 @@ def _add_large(
                             blue += weight * tl.load(color + 2 * size)
                             covered += weight * tl.load(color + 3 * size)
     inside = (y < height) & (x < width)
-    place = sums + ((scene * slices + s) * 2 + layer) * 4 * size + y * width + x
+    place = sums + ((scene * slices + s) * PARTS + PART) * 4 * size + y * width + x
     tl.store(place, tl.load(place, mask=inside, other=0.0) + red, mask=inside)
     tl.store(place + size, tl.load(place + size, mask=inside, other=0.0) + green, mask=inside)
     tl.store(place + 2 * size, tl.load(place + 2 * size, mask=inside, other=0.0) + blue, mask=inside)
@@ -291,16 +304,20 @@ def _add_large(
 
 @triton.jit
 def _finish(sums, blurred, slices, size, scene_stride, BLOCK: tl.constexpr):
-    """Slices of the sums of both layers."""
+    """Slices of the sums of all parts."""
     scene, s = tl.program_id(2).to(tl.int64), tl.program_id(1)
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < size
-    front = sums + (scene * slices + s) * 8 * size + i
-    back = front + 4 * size
-    covered = tl.load(front + 3 * size, mask=inside, other=1.0)
-    share, norm = shares(covered, tl.load(back + 3 * size, mask=inside, other=0.0))
+    whole = sums + (scene * slices + s) * PARTS * 4 * size + i
+    past, back = whole + PAST * 4 * size, whole + BACK * 4 * size
+    first, second, third = shares(
+        tl.load(whole + 3 * size, mask=inside, other=1.0),
+        tl.load(past + 3 * size, mask=inside, other=0.0),
+        tl.load(back + 3 * size, mask=inside, other=0.0),
+    )
     blurred += scene * scene_stride + s * 3 * size + i
     for c in tl.static_range(3):
-        color = tl.load(front + c * size, mask=inside, other=0.0)
-        color += share * tl.load(back + c * size, mask=inside, other=0.0)
-        tl.store(blurred + c * size, color * norm, mask=inside)
+        color = first * tl.load(whole + c * size, mask=inside, other=0.0)
+        color += second * tl.load(past + c * size, mask=inside, other=0.0)
+        color += third * tl.load(back + c * size, mask=inside, other=0.0)
+        tl.store(blurred + c * size, color, mask=inside)

@@ -28,7 +28,8 @@ COARSER = tl.constexpr(_COARSER)
 FIRST_COARSE = tl.constexpr((tables.COARSE_FROM_PX * tables.LEVELS_PER_PX + 0.5) * (1 - _COARSER))
 WIDE = tl.constexpr(float(MERGE_PX * tables.LEVELS_PER_PX))
 STEEP_FROM = tl.constexpr(float(visibility.STEEP_FROM_PX * tables.LEVELS_PER_PX))
-ENOUGH = tl.constexpr(compiled.ENOUGH)
+ENOUGH, LEAST = tl.constexpr(compiled.ENOUGH), tl.constexpr(compiled.LEAST)
+WHOLE, PAST, BACK = (tl.constexpr(part) for part in (compiled.WHOLE_FRONT, compiled.PAST, compiled.BACK))
 PARTIAL = tl.constexpr(visibility.PARTIAL)
 _SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
 SQUARE_PX = tl.constexpr(_SQUARE_PX)
@@ -106,10 +107,13 @@ def _clamped_level(blur, top):
 
 
 @triton.jit
-def shares(covered, behind):
-    """How much of the back fills what the front leaves uncovered, and what the sum is multiplied by."""
+def shares(covered, past, behind):
+    """scatter.shares: what the three sums' light counts."""
+    cut = tl.minimum(tl.maximum(1 - covered, 0.0) / tl.maximum(past, LEAST), 1.0)
+    covered += cut * past
     share = tl.where(behind > ENOUGH, tl.maximum(1 - covered, 0.0) / tl.maximum(behind, ENOUGH), 0.0)
-    return share, 1.0 / tl.maximum(covered + share * behind, ENOUGH)
+    scale = 1.0 / tl.maximum(covered + share * behind, ENOUGH)
+    return scale, cut * scale, share * scale
 
 
 @triton.jit
@@ -125,33 +129,39 @@ def _blur(
     y, x = first_y + n // COLUMNS, first_x + n % COLUMNS
     s = tl.program_id(1) * SLICES + tl.arange(0, SLICES)
     f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1)) * LEVELS_PER_PX
-    red, green, blue, covered = _gather_layer(
+    red, green, blue, covered = _gather_part(
         light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2, f,
-        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
+        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, WHOLE, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
-    b_red, b_green, b_blue, behind = _gather_layer(
+    p_red, p_green, p_blue, past = _gather_part(
+        light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2, f,
+        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, PAST, SLICES, ROWS, COLUMNS,
+    )  # fmt: skip
+    b_red, b_green, b_blue, behind = _gather_part(
         light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2 + 1, f,
-        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, SLICES, ROWS, COLUMNS,
+        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, BACK, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
-    filled, norm = shares(covered, behind)
+    first, second, third = shares(covered, past, behind)
     size = height * width
     inside = (s < slices)[:, None] & ((y < height) & (x < width))[None, :]
     # Clamped so that the compiler takes single pixels a thread, as it does where samples are read: were it to store
     # four at once, it would pass all that is read through shared memory to get there.
     pixel = tl.minimum(y, height - 1) * width + tl.minimum(x, width - 1)
     place = blurred + (scene * slices + s)[:, None] * 3 * size + pixel[None, :]
-    tl.store(place, (red + filled * b_red) * norm, mask=inside)
-    tl.store(place + size, (green + filled * b_green) * norm, mask=inside)
-    tl.store(place + 2 * size, (blue + filled * b_blue) * norm, mask=inside)
+    tl.store(place, first * red + second * p_red + third * b_red, mask=inside)
+    tl.store(place + size, first * green + second * p_green + third * b_green, mask=inside)
+    tl.store(place + 2 * size, first * blue + second * p_blue + third * b_blue, mask=inside)
 
 
 @triton.jit
-def _gather_layer(
+def _gather_part(
     light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, layer, f,
     first_y, first_x, y, x, height, width, squares_y, squares_x, top, side,
-    SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PART: tl.constexpr, SLICES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Sums (SLICES, ROWS * COLUMNS) of a layer: red, green, blue, coverage. ``f`` is in levels, as all blur here."""
+    """Sums (SLICES, ROWS * COLUMNS) of a PART of a layer: red, green, blue, coverage. ``f`` is in levels, as all blur
+    here.
+    """
     # How far do samples reach that reach this tile? Asked of the squares around.
     square, away, there = squares_around(first_y, first_x, squares_y, squares_x, ROWS, COLUMNS)
     square += layer * squares_y * squares_x
@@ -169,7 +179,7 @@ def _gather_layer(
 
     return gather(
         light, disparity, ratio, steep, share, kind, disparity, disparity, table, layer, f, y, x, reach, some_partial,
-        height, width, top, side, False, False, SLICES, ROWS * COLUMNS,
+        height, width, top, side, PART, False, False, SLICES, ROWS * COLUMNS,
     )  # fmt: skip
 
 
@@ -205,9 +215,12 @@ def is_taken(span, coarser_span, j, size, f, OWN: tl.constexpr, ABOVE: tl.conste
 @triton.jit
 def gather(
     light, disparity, ratio, steep, share, kind, span, coarser_span, table, layer, f, y, x, reach, some_partial,
-    height, width, top, side, OWN: tl.constexpr, ABOVE: tl.constexpr, SLICES: tl.constexpr, PIXELS: tl.constexpr,
+    height, width, top, side, PART: tl.constexpr, OWN: tl.constexpr, ABOVE: tl.constexpr, SLICES: tl.constexpr,
+    PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """Sums (SLICES, PIXELS) of what the samples of ``layer`` within ``reach`` spread: red, green, blue, coverage."""
+    """Sums (SLICES, PIXELS) of what the samples of ``layer`` and PART within ``reach`` spread: red, green, blue,
+    coverage.
+    """
     size = height * width
     light += layer * 4 * size
     disparity += layer * size
@@ -220,6 +233,8 @@ def gather(
     plane = side * side * (top + 1)  # of the table, one basis function
     red = tl.zeros((SLICES, PIXELS), tl.float32)
     green, blue, covered = red, red, red
+    if PART == PAST:
+        reach = tl.where(some_partial, reach, -1)
     for dy in range(-reach, reach + 1):
         line = tl.minimum(tl.maximum(y - dy, 0), height - 1) * width
         for dx in range(-reach, reach + 1):
@@ -229,12 +244,17 @@ def gather(
             weight = tl.load(tap)
             if some_partial:
                 is_partial = (tl.load(kind + j) == PARTIAL)[None, :]
-                steep_here = is_partial & (tl.abs(c) >= STEEP_FROM)
-                basic = is_partial & ~steep_here
-                if tl.max(tl.max(basic.to(tl.int32), 1), 0) > 0:
-                    weight = _add_partial(weight, tap, plane, ratio + j, size, basic, c, dy, dx)
-                if tl.max(tl.max(steep_here.to(tl.int32), 1), 0) > 0:
-                    weight *= _cut(steep + j, share + j, size, steep_here, c, dy, dx)
+                if PART == WHOLE:
+                    weight = tl.where(is_partial, 0.0, weight)
+                else:
+                    if PART == PAST:
+                        weight = tl.where(is_partial, weight, 0.0)
+                    steep_here = is_partial & (tl.abs(c) >= STEEP_FROM)
+                    basic = is_partial & ~steep_here
+                    if tl.max(tl.max(basic.to(tl.int32), 1), 0) > 0:
+                        weight = _add_partial(weight, tap, plane, ratio + j, size, basic, c, dy, dx)
+                    if tl.max(tl.max(steep_here.to(tl.int32), 1), 0) > 0:
+                        weight *= _cut(steep + j, share + j, size, steep_here, c, dy, dx)
             if OWN or ABOVE:
                 taken = is_taken(span, coarser_span, j, size, f[:, None], OWN, ABOVE) & (level_of(c) < top + 1)
                 weight = tl.where(taken, weight, 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from focalsim.render.kernels import BASIS_SIZE
-from focalsim.render.scatter import ENOUGH, FAR, NEAR
+from focalsim.render.scatter import BACK, ENOUGH, FAR, LEAST, NEAR, PARTS, PAST
 from focalsim.render.tensors.kernels import Kernels, level_of, place_in_taps, slopes, taps
 from focalsim.render.tensors.levels import Level, is_taken
 from focalsim.render.tensors.samples import SampleTensors
@@ -29,27 +29,31 @@ def _blur_scene(levels: list[Level], scene: int, focus: torch.Tensor, kernels: K
     sums: torch.Tensor | None = None
     for n, level in reversed(list(enumerate(levels))):
         coarser = sums
-        sums = torch.stack([_sum_layer(level, scene, layer, focus / 2**n, kernels) for layer in (0, 1)])
+        sums = torch.stack([_sum_part(level, scene, part, focus / 2**n, kernels) for part in range(PARTS)])
         if coarser is not None:
             sums = sums + join(coarser, *sums.shape[-2:])
     assert sums is not None
-    total, back = sums
-    behind = back[:, 3:]  # the back fills just what the front leaves uncovered
+    total, past, back = sums  # and their shares, as scatter.shares
+    total = total + ((1 - total[:, 3:]).clamp(min=0) / past[:, 3:].clamp(min=LEAST)).clamp(max=1) * past
+    behind = back[:, 3:]
     share = torch.where(behind > ENOUGH, (1 - total[:, 3:]).clamp(min=0) / behind.clamp(min=ENOUGH), 0.0)
     total = total + share * back
     color: torch.Tensor = total[:, :3] / total[:, 3:].clamp(min=ENOUGH)
     return color
 
 
-def _sum_layer(level: Level, scene: int, layer: int, focus: torch.Tensor, kernels: Kernels) -> torch.Tensor:
-    """Sums (S, 4, H, W) of a layer's samples, light and coverage, without those of other levels."""
+def _sum_part(level: Level, scene: int, part: int, focus: torch.Tensor, kernels: Kernels) -> torch.Tensor:
+    """Sums (S, 4, H, W), light and coverage, of a PART of the samples, without those of other levels."""
     samples = level.samples
     pockets = samples.kind.shape[1] // 2
+    layer = int(part == BACK)
     sums = samples.light.new_zeros(len(focus), *samples.light.shape[2:])
     for p in range(layer * pockets, (layer + 1) * pockets):
         light, q = samples.light[scene, p], samples.disparity_px[scene, p]
         spans = (None if a is None else a[scene, p] for a in (level.span, level.coarser_span))
         there = light[3] > 0
+        if part != BACK:
+            there = there & ((samples.kind[scene, p] == PARTIAL) == (part == PAST))
         taken = is_taken(focus, *spans)
         there = there.expand(len(focus), -1, -1) if taken is None else there & taken
         if there.any():
