@@ -485,24 +485,15 @@ def _finish_row(sums, has_past, has_back, left, out):
     whole, past, back = sums
     columns = slice(left, left + out.shape[1])
     first, second, third = whole[3][columns], past[3][columns], back[3][columns]
-    none = np.float32(0.0)
     for x in range(len(first)):
-        beside, behind = second[x] if has_past else none, third[x] if has_back else none
-        first[x], second[x], third[x] = shares(first[x], beside, behind)
+        first[x], second[x], third[x] = shares(first[x], second[x], third[x])
+    # Sums without samples are cleared only at first.
+    if not has_past:
+        second[:] = np.float32(0.0)
     for c in range(3):
-        light, to = whole[c][columns], out[c]
+        light, beside, hidden, to = whole[c][columns], past[c][columns], back[c][columns], out[c]
         for x in range(len(to)):
-            to[x] = light[x] * first[x]
-        if has_past:
-            _add_share(past[c][columns], second, to)
-        if has_back:
-            _add_share(back[c][columns], third, to)
-
-
-@njit(cache=True, nogil=True)
-def _add_share(light, share, to):
-    for x in range(len(to)):
-        to[x] += light[x] * share[x]
+            to[x] = light[x] * first[x] + beside[x] * second[x] + hidden[x] * third[x]
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -242,19 +242,18 @@ def gather(
             c = f[:, None] - tl.load(disparity + j)[None, :] * LEVELS_PER_PX
             tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _clamped_level(c, top)
             weight = tl.load(tap)
-            if some_partial:
+            if PART == WHOLE:
+                weight = tl.where((tl.load(kind + j) == PARTIAL)[None, :], 0.0, weight)
+            elif some_partial:
                 is_partial = (tl.load(kind + j) == PARTIAL)[None, :]
-                if PART == WHOLE:
-                    weight = tl.where(is_partial, 0.0, weight)
-                else:
-                    if PART == PAST:
-                        weight = tl.where(is_partial, weight, 0.0)
-                    steep_here = is_partial & (tl.abs(c) >= STEEP_FROM)
-                    basic = is_partial & ~steep_here
-                    if tl.max(tl.max(basic.to(tl.int32), 1), 0) > 0:
-                        weight = _add_partial(weight, tap, plane, ratio + j, size, basic, c, dy, dx)
-                    if tl.max(tl.max(steep_here.to(tl.int32), 1), 0) > 0:
-                        weight *= _cut(steep + j, share + j, size, steep_here, c, dy, dx)
+                if PART == PAST:
+                    weight = tl.where(is_partial, weight, 0.0)
+                steep_here = is_partial & (tl.abs(c) >= STEEP_FROM)
+                basic = is_partial & ~steep_here
+                if tl.max(tl.max(basic.to(tl.int32), 1), 0) > 0:
+                    weight = _add_partial(weight, tap, plane, ratio + j, size, basic, c, dy, dx)
+                if tl.max(tl.max(steep_here.to(tl.int32), 1), 0) > 0:
+                    weight *= _cut(steep + j, share + j, size, steep_here, c, dy, dx)
             if OWN or ABOVE:
                 taken = is_taken(span, coarser_span, j, size, f[:, None], OWN, ABOVE) & (level_of(c) < top + 1)
                 weight = tl.where(taken, weight, 0.0)
