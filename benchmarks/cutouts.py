@@ -5,7 +5,8 @@
 Every scene has a wall and up to six sheets at depths of their own, with discs, bars, threads, ragged shapes or specks
 cut out, plain, patterned or striped, some with highlights. Seen from a point of the lens every sheet is shifted by its
 blur; the mean over many points, at four times the resolution, is the truth. Three focus distances: wall, middle,
-nearest sheet. PSNR and SSIM in sRGB beside published schemes.
+nearest sheet. PSNR and SSIM in sRGB beside published schemes, and of focalsim once more with the next sheet behind
+every pixel given as its hidden surface.
 """
 
 from __future__ import annotations
@@ -83,14 +84,17 @@ def outline(rng):
 
 
 def make(seed):
-    """All-in-focus image, disparity (pixels), focus disparities (3,) and their pictures."""
+    """All-in-focus image, disparity (pixels), the same of what is hidden (NaN = nothing), focus disparities (3,) and
+    their pictures.
+    """
     rng = np.random.default_rng(seed)
     count = rng.integers(3, 8)
     disparity = np.sort(rng.uniform(0.2, rng.uniform(3, 24), count))
     sheets = [(colours(rng), outline(rng) if n else np.ones(SIZE[::-1], bool)) for n in range(count)]
 
-    def view(point, focus):
-        for n, (light, there) in enumerate(sheets):
+    def view(point, focus, below=count):
+        """Of the sheets farther than the one numbered ``below``."""
+        for n, (light, there) in enumerate(sheets[:below]):
             dx, dy = np.rint(point * (disparity[n] - focus) / 2 * FINE)
             move = {"M": np.float32([[1, 0, dx], [0, 1, dy]]), "dsize": SIZE, "flags": cv2.INTER_NEAREST}
             moved = cv2.warpAffine(light, **move, borderMode=cv2.BORDER_REPLICATE)
@@ -113,11 +117,21 @@ def make(seed):
         points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
         points += rng.uniform(-0.5, 0.5, points.shape) / np.sqrt(LENS_POINTS)
         truth.append(pixels(sum(view(point, f) for point in points) / LENS_POINTS))
-    nearest = np.zeros(SIZE[::-1], np.float32)
-    for (_, there), q in zip(sheets, disparity, strict=True):
-        nearest[there] = q
-    centres = nearest[FINE // 2 :: FINE, FINE // 2 :: FINE][MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return pixels(view(np.zeros(2), 0.0)), centres, focus, truth
+
+    def nearest(below=count):
+        """The number of the nearest of these sheets at pixel centres."""
+        number = np.zeros(SIZE[::-1], int)
+        for n, (_, there) in enumerate(sheets[:below]):
+            number[there] = n
+        return number[FINE // 2 :: FINE, FINE // 2 :: FINE][MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+    seen, pinhole = nearest(), np.zeros(2)
+    hidden, hidden_disparity = np.zeros((*seen.shape, 3), np.float32), np.full(seen.shape, np.nan, np.float32)
+    for n in range(1, count):
+        here = seen == n
+        hidden[here], hidden_disparity[here] = pixels(view(pinhole, 0.0, n))[here], disparity[nearest(n)][here]
+    visible = pixels(view(pinhole, 0.0)), disparity[seen].astype(np.float32)
+    return *visible, hidden, hidden_disparity, focus, truth
 
 
 def camera_of(focus_disparity):
@@ -132,12 +146,14 @@ def camera_of(focus_disparity):
 
 def compare(seed):
     """Mean (PSNR, SSIM) over the slices, of every scheme."""
-    rgb, disparity, focus_disparity, truth = make(seed)
+    rgb, disparity, hidden_rgb, hidden_disparity, focus_disparity, truth = make(seed)
     gain, focus = camera_of(focus_disparity)
     depth = (gain / disparity).astype(np.float32)
     stacks = {name: [SCHEMES[name](rgb, depth, gain, s) for s in focus] for name in IN_LINEAR_LIGHT}
     lens = {"focal_length_m": FOCAL_LENGTH_M, "f_number": F_NUMBER, "sensor_width_m": SENSOR_WIDTH_M}
     stacks[OURS] = render_stack(rgb, depth, **lens, focus_distances_m=focus)
+    hidden = {"hidden_rgb_linear": hidden_rgb, "hidden_depth_m": (gain / hidden_disparity).astype(np.float32)}
+    stacks[f"{OURS}, hidden known"] = render_stack(rgb, depth, **lens, focus_distances_m=focus, **hidden)
     return {
         name: np.mean([measure(a, b) for a, b in zip(stack, truth, strict=True)], axis=0).tolist()
         for name, stack in stacks.items()

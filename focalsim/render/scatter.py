@@ -480,15 +480,14 @@ def shares(covered, past, behind):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _finish_row(sums, has_past, has_back, left, out):
+def _finish_row(sums, has_past, left, out):
     """One row of colour (3, W') from its sums (4, W''), which are used up."""
     whole, past, back = sums
     columns = slice(left, left + out.shape[1])
     first, second, third = whole[3][columns], past[3][columns], back[3][columns]
     for x in range(len(first)):
         first[x], second[x], third[x] = shares(first[x], second[x], third[x])
-    # Sums without samples are cleared only at first.
-    if not has_past:
+    if not has_past:  # and no new row of zeros follows
         second[:] = np.float32(0.0)
     for c in range(3):
         light, beside, hidden, to = whole[c][columns], past[c][columns], back[c][columns], out[c]
@@ -553,7 +552,7 @@ def _spread_rows(
             sums[:, done] = rings[:, done % slots, :, ours : ours + width]
             continue
         row = whole[done % slots], past[done % slots], back[done % slots]
-        _finish_row(row, has_past, has_back, ours, blurred[done % len(blurred)])
+        _finish_row(row, has_past, ours, blurred[done % len(blurred)])
         _warp_ready(done, task[0], fours, wanted, blurred, plan, to_warp, light, codes)
 
 

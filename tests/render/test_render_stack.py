@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from focalsim.camera import coc_diameter_px
+from focalsim.camera.effects import Aperture
 from focalsim.color import linear_to_srgb
 from focalsim.errors import RenderError
 from focalsim.render import render_stack, warp_frame
@@ -148,6 +149,38 @@ def test_a_blurred_foreground_lets_the_background_through():
     assert middle[29] < 0.79
     assert middle[34] < 0.79  # and spread over its neighbours
     np.testing.assert_allclose(middle[:16], 0.8, atol=1e-3)
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("aperture", [None, Aperture(blades=6, curvature=0.5)])
+@pytest.mark.parametrize(("width", "blur_px"), [(3, 12.0), (5, 24.0)])
+def test_threads_in_focus_stay_dark_before_a_bright_blurred_wall(width, blur_px, aperture, device):
+    """No ray reaches the middle of an opaque thread in focus but its own: 0.05, whatever stands behind. A ray in
+    dozens meets it, so that no polynomial over the lens can tell what it hides.
+    """
+    rgb = np.full((64, 64, 3), 0.8, np.float32)
+    depth = np.full((64, 64), 1.0, np.float32)
+    rgb[:, 30 : 30 + width], depth[:, 30 : 30 + width] = 0.05, 0.1
+    gain = blur_px / float(coc_diameter_px(1.0, 0.1, **LENS, width_px=64))
+    lens = {**LENS, "sensor_width_m": LENS["sensor_width_m"] / gain}
+    stack = render_stack(rgb, depth, **lens, focus_distances_m=[0.1], aperture=aperture, device=device)
+    np.testing.assert_allclose(stack[0, :, 31 : 29 + width], 0.05, atol=0.02)
+    np.testing.assert_allclose(stack[0, :, 44:], 0.8, atol=0.02)
+
+
+def test_what_is_hidden_as_near_as_a_surface_to_itself_is_not_seen():
+    """Something on a table lies within half a pixel of blur of it: where the lens sees past what stands before both,
+    the table under it adds nothing.
+    """
+    rgb, depth = np.full((64, 64, 3), 0.3, np.float32), np.full((64, 64), 0.9, np.float32)
+    rgb[:, 24:40], depth[:, 24:40] = 0.6, 0.1
+    hidden_rgb, hidden_depth = np.full_like(rgb, 0.3), np.full_like(depth, 0.91)
+    hidden_depth[:, 24:40] = 0.9
+    lens = {**LENS, "sensor_width_m": LENS["sensor_width_m"] / 4, "focus_distances_m": [0.1]}
+    want = render_stack(rgb, depth, **lens, hidden_rgb_linear=hidden_rgb, hidden_depth_m=hidden_depth)
+    hidden_rgb[:, :24] = hidden_rgb[:, 40:] = (1.0, 0.0, 0.0)
+    got = render_stack(rgb, depth, **lens, hidden_rgb_linear=hidden_rgb, hidden_depth_m=hidden_depth)
+    np.testing.assert_array_equal(got, want)
 
 
 def test_known_hidden_surfaces_are_used():
