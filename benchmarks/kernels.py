@@ -142,7 +142,8 @@ def tile_taps(samples, focus):
             partial |= near & (kinds[:, rows, columns] == scatter.PARTIAL.value)
     reach, partial = reach.unflatten(0, (-1, tiling.slices)).amax(1), partial.unflatten(0, (-1, tiling.slices)).any(1)
     taps = torch.where(reach >= 0, (2 * reach + 1) ** 2, 0) * tiling.slices * tiling.rows * tiling.columns
-    return int(taps.sum()), int(taps[partial].sum())
+    asking = taps * partial
+    return int(taps.sum() + asking[:, 0].sum()), int(asking.sum())  # the front's once more, for those alone
 
 
 def main():

@@ -19,7 +19,7 @@ from focalsim.render.tensors.cuda.scatter import (
     PARTIAL,
     PAST,
     SQUARE_PX,
-    WHOLE,
+    WHOLE_FRONT,
     gather,
     is_taken,
     level_of,
@@ -267,7 +267,7 @@ def _add_large(
                         taken = tl.max(is_taken(own_span, own_coarser_span, place, size, f, OWN, ABOVE).to(tl.int32), 1)
                         seen = tl.load(kind + own * size + j)
                         wanted = seen != NONE
-                        if PART == WHOLE:
+                        if PART == WHOLE_FRONT:
                             wanted = wanted & (seen != PARTIAL)
                         if PART == PAST:
                             wanted = seen == PARTIAL

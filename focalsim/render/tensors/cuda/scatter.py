@@ -29,7 +29,7 @@ FIRST_COARSE = tl.constexpr((tables.COARSE_FROM_PX * tables.LEVELS_PER_PX + 0.5)
 WIDE = tl.constexpr(float(MERGE_PX * tables.LEVELS_PER_PX))
 STEEP_FROM = tl.constexpr(float(visibility.STEEP_FROM_PX * tables.LEVELS_PER_PX))
 ENOUGH, LEAST = tl.constexpr(compiled.ENOUGH), tl.constexpr(compiled.LEAST)
-WHOLE, PAST, BACK = (tl.constexpr(part) for part in (compiled.WHOLE_FRONT, compiled.PAST, compiled.BACK))
+WHOLE_FRONT, PAST, BACK = (tl.constexpr(part) for part in (compiled.WHOLE_FRONT, compiled.PAST, compiled.BACK))
 PARTIAL = tl.constexpr(visibility.PARTIAL)
 _SQUARE_PX = 8  # samples are summed up by squares of this size, to tell how far they reach
 SQUARE_PX = tl.constexpr(_SQUARE_PX)
@@ -131,7 +131,7 @@ def _blur(
     f = tl.load(focus + scene * slices + tl.minimum(s, slices - 1)) * LEVELS_PER_PX
     red, green, blue, covered = _gather_part(
         light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2, f,
-        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, WHOLE, SLICES, ROWS, COLUMNS,
+        first_y, first_x, y, x, height, width, squares_y, squares_x, top, side, WHOLE_FRONT, SLICES, ROWS, COLUMNS,
     )  # fmt: skip
     p_red, p_green, p_blue, past = _gather_part(
         light, disparity, ratio, steep, share, kind, lowest, highest, partial, table, radii, scene * 2, f,
@@ -242,7 +242,7 @@ def gather(
             c = f[:, None] - tl.load(disparity + j)[None, :] * LEVELS_PER_PX
             tap = table + (tl.maximum(dy, -dy) * side + tl.maximum(dx, -dx)) * (top + 1) + _clamped_level(c, top)
             weight = tl.load(tap)
-            if PART == WHOLE:
+            if PART == WHOLE_FRONT:
                 weight = tl.where((tl.load(kind + j) == PARTIAL)[None, :], 0.0, weight)
             elif some_partial:
                 is_partial = (tl.load(kind + j) == PARTIAL)[None, :]
