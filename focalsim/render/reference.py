@@ -84,7 +84,9 @@ def _splat(
 ) -> None:
     """Add light (H, W, 4), moved by (x_px, y_px), through the interpolating kernel; the rest is dropped."""
     height, width = x_px.shape
-    rows, columns = np.mgrid[:height, :width]
+    some = light[..., 3] > 0
+    light, x_px, y_px = light[some], x_px[some], y_px[some]
+    rows, columns = np.nonzero(some)
     base_x, base_y = np.floor(x_px).astype(int), np.floor(y_px).astype(int)
     for j in range(1 - SUPPORT_PX, SUPPORT_PX + 1):
         for i in range(1 - SUPPORT_PX, SUPPORT_PX + 1):
