@@ -137,6 +137,17 @@ def _emit_largest_of(_typing: Any, place: Any) -> Any:
     return types.int32(types.int64), codegen
 
 
+def _emit_any_at(_typing: Any, place: Any) -> Any:
+    """Whether any of the sixteen floats from address ``place`` on is not 0."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        values = builder.load(pointer(builder, args[0], 0, VECTOR), align=4)
+        bits = builder.bitcast(builder.fcmp_unordered("!=", values, ZEROS), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+
+    return types.boolean(types.int64), codegen
+
+
 def _emit_prefetch(_typing: Any, place: Any) -> Any:
     """Have the line of memory with address ``place``, which need not be valid, brought into the cache."""
 
@@ -269,6 +280,7 @@ load: Any = intrinsic(_emit_load)
 load_pixels: Any = intrinsic(_emit_load_pixels)
 store: Any = intrinsic(_emit_store)
 largest_of: Any = intrinsic(_emit_largest_of)
+any_at: Any = intrinsic(_emit_any_at)
 prefetch: Any = intrinsic(_emit_prefetch)
 take_number: Any = intrinsic(_emit_take_number)
 store_pixels: Any = intrinsic(_emit_store_pixels)

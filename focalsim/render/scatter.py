@@ -54,7 +54,23 @@ from focalsim.render.scatter_code import (
     spread_32,
 )
 from focalsim.render.visibility import NONE, PARTIAL, STEEP_FROM_PX, WHOLE, SeenSamples, steeply_seen
-from focalsim.simd import BYTES, LANES, address, aligned, largest_of, prefetch, take_number
+from focalsim.simd import (
+    BYTES,
+    LANES,
+    address,
+    aligned,
+    any_at,
+    choose,
+    fill,
+    larger,
+    largest_of,
+    load,
+    prefetch,
+    smaller,
+    store,
+    take_number,
+    zero,
+)
 
 _LEAST_ROWS = 32  # of output in one thread's piece of work, which also spreads the samples of some rows around it
 # Parts of the samples that have sums of their own: of the front those that the whole lens sees, and those that it sees
@@ -466,7 +482,7 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
             row[c, left + x] = buffer[i] + (slope if x % 2 == 0 else -slope)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep the loop from vectors
+@njit(cache=True, nogil=True)
 def shares(covered, past, behind):
     """What the three sums' light counts, by their coverage: what is seen past something is cut to what is left, what is
     behind fills what is then left, and all of it makes one.
@@ -479,20 +495,35 @@ def shares(covered, past, behind):
     return scale, cut * scale, share * scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _finish_row(sums, has_past, left, out):
-    """One row of colour (3, W') from its sums (4, W''), which are used up."""
+@njit(cache=True, nogil=True)
+def _finish_row(sums, left, out):
+    """One row of colour (3, W') from its sums (4, W''); sixteen pixels at a time, mostly without past or back."""
     whole, past, back = sums
-    columns = slice(left, left + out.shape[1])
-    first, second, third = whole[3][columns], past[3][columns], back[3][columns]
-    for x in range(len(first)):
-        first[x], second[x], third[x] = shares(first[x], second[x], third[x])
-    if not has_past:  # and no new row of zeros follows
-        second[:] = np.float32(0.0)
-    for c in range(3):
-        light, beside, hidden, to = whole[c][columns], past[c][columns], back[c][columns], out[c]
-        for x in range(len(to)):
-            to[x] = light[x] * first[x] + beside[x] * second[x] + hidden[x] * third[x]
+    width = out.shape[1]
+    one, none, enough, least = fill(np.float32(1.0)), zero(), fill(np.float32(ENOUGH)), fill(np.float32(LEAST))
+    for n in range(width // LANES):
+        to, at = BYTES * n, BYTES * n + 4 * left
+        covered = load(address(whole[3]) + at)
+        if not (any_at(address(past[3]) + at) or any_at(address(back[3]) + at)):
+            scale = one / larger(covered, enough)
+            for c in range(3):
+                store(address(out[c]) + to, load(address(whole[c]) + at) * scale)
+            continue
+        # As shares.
+        beside, behind = load(address(past[3]) + at), load(address(back[3]) + at)
+        cut = smaller(larger(one - covered, none) / larger(beside, least), one)
+        covered = covered + cut * beside
+        share = choose(behind > enough, larger(one - covered, none) / larger(behind, enough), none)
+        scale = one / larger(covered + share * behind, enough)
+        cut, share = cut * scale, share * scale
+        for c in range(3):
+            light = load(address(whole[c]) + at) * scale + load(address(past[c]) + at) * cut
+            store(address(out[c]) + to, light + load(address(back[c]) + at) * share)
+    for x in range(width // LANES * LANES, width):
+        i = left + x
+        scale, cut, share = shares(whole[3, i], past[3, i], back[3, i])
+        for c in range(3):
+            out[c, x] = whole[c, i] * scale + past[c, i] * cut + back[c, i] * share
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -552,7 +583,7 @@ def _spread_rows(
             sums[:, done] = rings[:, done % slots, :, ours : ours + width]
             continue
         row = whole[done % slots], past[done % slots], back[done % slots]
-        _finish_row(row, has_past, ours, blurred[done % len(blurred)])
+        _finish_row(row, ours, blurred[done % len(blurred)])
         _warp_ready(done, task[0], fours, wanted, blurred, plan, to_warp, light, codes)
 
 
