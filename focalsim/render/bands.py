@@ -24,9 +24,9 @@ from focalsim.render.resample import AxisMap, Piece, Warp
 from focalsim.render.visibility import seen_samples
 
 # What bands may take beside the picture and its stack. A picture of 4032 x 3024 with discs of 78 pixels prepares its
-# rows 1.4 times, for the halos; with half the memory 2.8 times, with twice as much 1.1 times.
+# rows 1.5 times, for the halos; with half the memory 2.9 times, with twice as much 1.2 times.
 MEMORY_BYTES = 400 << 20
-_BYTES_PER_PIXEL = 114  # of a band with its halo: layers, then samples and their coarser levels; measured
+_BYTES_PER_PIXEL = 120  # of a band with its halo: layers, then samples and their coarser levels; measured
 # A layer's sample depends on the two pixels around, in two rounds, and on their edges; and a disc is rounded up to one.
 _UNMIX_ROWS = 6
 

@@ -38,7 +38,8 @@ def render_slice(layers: Layers, focus_disparity_px: float, lens_points: NDArray
         for u, share in zip(lens_points, seen, strict=True):
             blur = focus_disparity_px - q
             _splat(total, light * share[..., None], u[0] * blur / 2, u[1] * blur / 2)
-        return (total / len(lens_points))[pad : pad + height, pad : pad + width]
+        within: NDArray[Any] = total[pad : pad + height, pad : pad + width] / len(lens_points)
+        return within
 
     f_rgb, b_rgb, b_cov, b_q = (
         grow(a) for a in (layers.front_rgb, layers.back_rgb, layers.back_coverage, layers.back_disparity_px)
