@@ -66,6 +66,7 @@ def split_layers(
     fields = [getattr(layers, name) for name in Layers.__slots__]
     _all_in_front(*(rows.reshape(len(rows), -1) for rows in (rgb, disparity_px, *fields)))
     if hidden_rgb is not None and hidden_disparity_px is not None:
+        # What lies nearer behind it nothing would hide: visibility.py takes both for one surface.
         known = np.flatnonzero(disparity_px - hidden_disparity_px > EDGE_PX)
         layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
         layers.back_coverage.ravel()[known] = 1.0

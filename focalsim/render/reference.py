@@ -34,9 +34,8 @@ def render_slice(layers: Layers, focus_disparity_px: float, lens_points: NDArray
 
     def spread(color: NDArray[Any], coverage: NDArray[Any], q: NDArray[Any], seen: list[NDArray[Any]]) -> NDArray[Any]:
         light = np.concatenate([color, np.ones_like(color[..., :1])], axis=-1) * coverage[..., None]
-        total = np.zeros_like(light)
+        total, blur = np.zeros_like(light), focus_disparity_px - q
         for u, share in zip(lens_points, seen, strict=True):
-            blur = focus_disparity_px - q
             _splat(total, light * share[..., None], u[0] * blur / 2, u[1] * blur / 2)
         within: NDArray[Any] = total[pad : pad + height, pad : pad + width] / len(lens_points)
         return within

@@ -243,10 +243,10 @@ def _select(ring, past, y, row, visibility, coarser_span, focus_q, coarse, left,
         if taken and coarser_span.size > 0:
             taken = not _is_wide(coarser_span[pocket[x], x // 2], focus_q / 2)
         if taken and levels[i] > top + 1:
-            kind = index[i]
-            seen = visibility[max(kind - PARTIAL, 0), BASIS_SIZE:]
-            to = ring if kind == WHOLE else past
-            _add_large(to, y, _MARGIN + i, light[:, i], focus_q - disparity[i], seen, kind == WHOLE)
+            whole = index[i] == WHOLE
+            seen = visibility[max(index[i] - PARTIAL, 0), BASIS_SIZE:]
+            to = ring if whole else past
+            _add_large(to, y, _MARGIN + i, light[:, i], focus_q - disparity[i], seen, whole)
             taken = False
         if not taken:
             levels[i] = 0
