@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,6 +48,25 @@ def forgive_full_disks() -> None:
     # Numba forgives some failures already, but on Windows alone.
     cache: Any = caching.Cache
     cache._guard_against_spurious_io_errors = forgiving
+
+
+def tell_when_compiling(tell: Callable[[], None]) -> None:
+    """Call ``tell`` when this process first compiles what was not kept from before; loads Numba."""
+    from numba.core import event
+
+    class First(event.Listener):
+        told = False
+
+        def on_start(self, _event: object) -> None:
+            if not self.told:
+                self.told = True
+                tell()
+
+        def on_end(self, _event: object) -> None:
+            pass
+
+    register: Any = event.register
+    register("numba:compile", First())
 
 
 def _usual_places() -> tuple[str, ...]:

@@ -145,6 +145,17 @@ def render_sample(job: Job, index: int, images: NDArray[np.uint8] | None = None)
         raise RuntimeError(f"sample {index}, frame {name}: {type(error).__name__}: {error}") from error
 
 
+def render_nothing() -> None:
+    """Render a grey wall, so that what every scene needs is compiled or loaded."""
+    from focalsim.render import render_stack
+
+    wall = np.ones((64, 64), np.float32)
+    render_stack(
+        np.ones((64, 64, 3), np.float32), wall, focal_length_m=4e-3, f_number=2.0, sensor_width_m=5e-3,
+        focus_distances_m=[0.5],
+    )  # fmt: skip
+
+
 def use_one_thread() -> None:
     """Render on one thread in this process, where there is a process for each core."""
     import cv2

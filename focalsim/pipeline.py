@@ -16,13 +16,15 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 
 from focalsim import __version__
+from focalsim.code_cache import tell_when_compiling
 from focalsim.errors import FocalsimError, OutputError
 from focalsim.handover import Places, sample_bytes
 from focalsim.interrupts import deaf_children, held_interrupts
-from focalsim.job import REFERENCE_SLICE, Job, render_sample, use_one_thread
+from focalsim.job import REFERENCE_SLICE, Job, render_nothing, render_sample, use_one_thread
 from focalsim.sample import Sample
 from focalsim.shards import Manifest, plan_shards
 from focalsim.shards.bundle import (
@@ -130,7 +132,7 @@ def render_bundle(
                         wrote(depth_scales)
                 report.manifest = finish_bundle(folder, log)
             else:
-                with closing(_rendered(job, indices, workers)) as samples:
+                with closing(_rendered(job, indices, workers, tell=not bar.disable)) as samples:
                     report.manifest = write_shards(
                         folder,
                         manifest,
@@ -180,17 +182,23 @@ class ShardTask:
         return entry, depth_scales
 
 
-def _rendered(job: Job, indices: Sequence[int], workers: int) -> Generator[Sample]:
-    """The samples in the order of ``indices``; only a few more than there are workers exist at any time."""
+def _rendered(job: Job, indices: Sequence[int], workers: int, *, tell: bool) -> Generator[Sample]:
+    """The samples in the order of ``indices``; only a few more than there are workers exist at any time.
+
+    ``tell`` on the terminal what takes long where it does.
+    """
     workers = min(workers, len(indices))
     if workers <= 1:
+        if tell:
+            tell_when_compiling(_tell_of_compiling)
         yield from (render_sample(job, index) for index in indices)
         return
     # Processes are spawned, not forked: threads of numba, OpenCV and HDF5 do not survive a fork.
     context = get_context("spawn")
     most = min(_AHEAD * workers + 1, _AHEAD_BYTES // sample_bytes(job.config))
     places = Places(context, max(most, 2 * workers + 1), job.config)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (job, places))
+    once = context.Semaphore(), context.Semaphore() if tell else None
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (job, places, *once))
     turns = cycle(range(len(places)))
     ahead: deque[tuple[int, Future[Sample]]] = deque()
     try:
@@ -217,14 +225,25 @@ _job: Job  # of a worker process
 _places: Places
 
 
-def _start_worker(job: Job, places: Places) -> None:
-    """Set up a worker: one thread, gone when the parent is."""
+def _start_worker(job: Job, places: Places, first: Semaphore, telling: Semaphore | None) -> None:
+    """Set up a worker: one thread, gone when the parent is. ``first`` and ``telling`` are for one of all workers."""
     global _job, _places
     _job, _places = job, places
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started deaf
     atexit.register(os._exit, 0)  # taking down the interpreter with all its compiled code takes half a second
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     use_one_thread()
+    if telling is not None:
+        tell_when_compiling(lambda: _tell_of_compiling() if telling.acquire(block=False) else None)
+    # Where nothing is compiled yet, the first worker begins with what its sample begins with, and the others with what
+    # it comes to last, so that all is compiled in little more than half the time.
+    if not first.acquire(block=False):
+        render_nothing()
+
+
+def _tell_of_compiling() -> None:
+    """On a line of its own, instead of the bar's, which is drawn again below."""
+    print("\r\033[Kcompiling for this processor: once, about a minute", file=sys.stderr, flush=True)
 
 
 def _exit_with_parent() -> None:

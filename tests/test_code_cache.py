@@ -80,3 +80,32 @@ def test_a_disk_too_full_to_keep_compiled_code(tmp_path, write_shard):
         [sys.executable, "-B", "-c", code, str(shard)], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr
+
+
+def test_compiling_is_told_once():
+    from numba import njit
+
+    told = []
+    code_cache.tell_when_compiling(lambda: told.append("compiling"))
+    twice = njit(lambda x: 2 * x)
+    assert not told
+    assert (twice(1), twice(1.5)) == (2, 3.0)
+    assert told == ["compiling"]
+
+
+def test_rendering_nothing_compiles_what_a_sample_needs():
+    """In a process of its own, where nothing else has been rendered; kernels of another signature would be in vain."""
+    code = (
+        "from focalsim.camera import load_profile\n"
+        "from focalsim.config import RenderConfig\n"
+        "from focalsim.job import plan_job, render_nothing, render_sample\n"
+        "from focalsim.render import layers, resample, samples, scatter, visibility\n"
+        "from focalsim.sources import open_source\n"
+        "kernels = layers._all_in_front, resample._plan, samples._replicate, scatter._spread, visibility._visibility\n"
+        "count = lambda: [len(kernel.signatures) for kernel in kernels]\n"
+        "render_nothing(); print(count())\n"
+        "config = RenderConfig(phones=(load_profile('pixel4').to_dict(),), samples=1, width=40, height=32, slices=3)\n"
+        "render_sample(plan_job(config, open_source(None)), 0); print(count())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == 2 * "[1, 1, 1, 1, 1]\n", done.stderr

@@ -69,7 +69,8 @@ def _weights(slope, offset, n_out, n_in, taps):
     """:class:`focalsim.separable.Taps` of one map."""
     first, weights = np.empty(n_out, np.int64), np.zeros((n_out, taps), np.float32)
     if slope == 1.0 and offset == 0.0 and n_out == n_in:
-        first[:], weights[:, 0] = np.arange(n_out), np.float32(1.0)  # not a bit is lost where nothing moves
+        for j in range(n_out):
+            first[j], weights[j, 0] = j, np.float32(1.0)  # not a bit is lost where nothing moves
         return first, weights
     for j in range(n_out):
         first[j] = int(np.floor(slope * j + offset - slope / 2 + 0.5)) - LOBES

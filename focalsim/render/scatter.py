@@ -483,6 +483,14 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
 
 
 @njit(cache=True, nogil=True)
+def _keep_row(sums, left, out):
+    """A row of sums (4, W') for the finer level, (4, W)."""
+    for c in range(PLANES):
+        for x in range(out.shape[1]):
+            out[c, x] = sums[c, left + x]
+
+
+@njit(cache=True, nogil=True)
 def shares(covered, past, behind):
     """What the three sums' light counts, by their coverage: what is seen past something is cut to what is left, what is
     behind fills what is then left, and all of it makes one.
@@ -580,7 +588,8 @@ def _spread_rows(
         if done < first:
             continue
         if coarse:
-            sums[:, done] = rings[:, done % slots, :, ours : ours + width]
+            for k in range(PARTS):
+                _keep_row(rings[k, done % slots], ours, sums[k, done])
             continue
         row = whole[done % slots], past[done % slots], back[done % slots]
         _finish_row(row, ours, blurred[done % len(blurred)])

@@ -178,9 +178,10 @@ def _find_rows(plane, values, y, x, rows, patch, places):
             continue
         row = plane[source]
         first, last = max(-left, 0), min(width - left, _COLUMNS)  # columns of the patch that are in the frame
-        patch[k, values * first : values * last] = row[values * (left + first) : values * (left + last)]
         for i in range(values * first):
             patch[k, i] = row[i % values]
+        for i in range(values * first, values * last):
+            patch[k, i] = row[values * left + i]
         for i in range(values * last, values * _COLUMNS):
             patch[k, i] = row[values * (width - 1) + i % values]
         places[k] = address(patch[k])

@@ -196,6 +196,12 @@ def _corner_normals(
 
 
 @kernel
+def _put_off(entry: NDArray[np.int64], start: int, stop: int, parent: int, around: int) -> None:
+    """Fill an entry of the stack; a tuple assigned to it takes Numba two seconds to compile."""
+    entry[0], entry[1], entry[2], entry[3] = start, stop, parent, around
+
+
+@kernel
 def _tree(corners: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.void]]:
     """(order, nodes) of a box tree over triangles (m, 3, 3); split at the middle of the longest side of the centres."""
     n = len(corners)
@@ -203,10 +209,11 @@ def _tree(corners: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.v
     nodes = np.zeros(2 * n, NODE_DTYPE)
     right = np.zeros(2 * n, np.int64)  # second child
     stack = np.empty((n + 1, 4), np.int64)  # first, last + 1, whose second child this is, triangles of the parent
-    stack[0], height, count = (0, n, -1, n + _BRANCH), 1, 0
+    _put_off(stack[0], 0, n, -1, n + _BRANCH)
+    height, count = 1, 0
     while height > 0:
         height -= 1
-        start, stop, parent, around = stack[height]
+        start, stop, parent, around = stack[height, 0], stack[height, 1], stack[height, 2], stack[height, 3]
         node = nodes[count]
         if parent >= 0:
             right[parent] = count
@@ -232,8 +239,8 @@ def _tree(corners: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.v
                     split += 1
             if split in (start, stop):
                 split = (start + stop) // 2
-            stack[height] = split, stop, count, stop - start
-            stack[height + 1] = start, split, -1, stop - start
+            _put_off(stack[height], split, stop, count, stop - start)
+            _put_off(stack[height + 1], start, split, -1, stop - start)
             height += 2
         count += 1
     nodes[0].skip = count
