@@ -23,8 +23,9 @@ demo: $(BIN)/.installed
 	$(BIN)/dffnet eval $(DEMO)/run/model.pt $(DEMO)/test --out $(DEMO)/eval --overwrite
 	@echo "look at $(DEMO)/stack.png and the pictures in $(DEMO)/eval"
 
+# Two at a time. Threads of one that wait for each other must not keep the other from the cores meanwhile.
 test: $(BIN)/.installed
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .
