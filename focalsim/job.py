@@ -145,15 +145,20 @@ def render_sample(job: Job, index: int, images: NDArray[np.uint8] | None = None)
         raise RuntimeError(f"sample {index}, frame {name}: {type(error).__name__}: {error}") from error
 
 
-def render_nothing() -> None:
-    """Render a grey wall, so that what every scene needs is compiled or loaded."""
+def render_nothing(job: Job) -> None:
+    """Render a white wall as the first phone sees it, so that what every scene needs is compiled or loaded."""
     from focalsim.render import render_stack
 
-    wall = np.ones((64, 64), np.float32)
+    phone = job.profiles[0]
     render_stack(
-        np.ones((64, 64, 3), np.float32), wall, focal_length_m=4e-3, f_number=2.0, sensor_width_m=5e-3,
-        focus_distances_m=[0.5],
-    )  # fmt: skip
+        np.ones((64, 64, 3), np.float32),
+        np.full((64, 64), job.config.far_m, np.float32),
+        focal_length_m=phone.focal_length_m,
+        f_number=phone.f_number,
+        sensor_width_m=phone.sensor_width_m,
+        focus_distances_m=job.focus_distances_m,
+        aperture=phone.effects.aperture,
+    )
 
 
 def use_one_thread() -> None:

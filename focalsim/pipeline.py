@@ -238,7 +238,7 @@ def _start_worker(job: Job, places: Places, first: Semaphore, telling: Semaphore
     # Where nothing is compiled yet, the first worker begins with what its sample begins with, and the others with what
     # it comes to last, so that all is compiled in little more than half the time.
     if not first.acquire(block=False):
-        render_nothing()
+        render_nothing(job)
 
 
 def _tell_of_compiling() -> None:

@@ -103,9 +103,10 @@ def test_rendering_nothing_compiles_what_a_sample_needs():
         "from focalsim.sources import open_source\n"
         "kernels = layers._all_in_front, resample._plan, samples._replicate, scatter._spread, visibility._visibility\n"
         "count = lambda: [len(kernel.signatures) for kernel in kernels]\n"
-        "render_nothing(); print(count())\n"
         "config = RenderConfig(phones=(load_profile('pixel4').to_dict(),), samples=1, width=40, height=32, slices=3)\n"
-        "render_sample(plan_job(config, open_source(None)), 0); print(count())\n"
+        "job = plan_job(config, open_source(None))\n"
+        "render_nothing(job); print(count())\n"
+        "render_sample(job, 0); print(count())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == 2 * "[1, 1, 1, 1, 1]\n", done.stderr
