@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 
 from focalsim.render.unmix import EDGE_PX, find_edges, unmix
 
+_BESIDE_EDGE_PX = 3.0  # an edge is two pixels wide, and the surface before it may slope
+
 
 @dataclass(frozen=True, slots=True)
 class Layers:
@@ -66,8 +68,11 @@ def split_layers(
     fields = [getattr(layers, name) for name in Layers.__slots__]
     _all_in_front(*(rows.reshape(len(rows), -1) for rows in (rgb, disparity_px, *fields)))
     if hidden_rgb is not None and hidden_disparity_px is not None:
-        # What lies nearer behind it nothing would hide: visibility.py takes both for one surface.
-        known = np.flatnonzero(disparity_px - hidden_disparity_px > EDGE_PX)
+        # What lies nearer behind it nothing would hide: visibility.py takes both for one surface. And who is farther from
+        # the edge of what hides it than any ray reaches need not be looked at: that takes longest of all.
+        gap = disparity_px - hidden_disparity_px
+        away = cv2.distanceTransform((~edge).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        known = np.flatnonzero((gap > EDGE_PX) & (away <= gap / 2 + _BESIDE_EDGE_PX))
         layers.back_rgb.reshape(-1, 3)[known] = hidden_rgb.reshape(-1, 3)[known]
         layers.back_coverage.ravel()[known] = 1.0
         layers.back_disparity_px.ravel()[known] = hidden_disparity_px.ravel()[known]

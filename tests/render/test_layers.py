@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
+from focalsim.render import render_stack
 from focalsim.render import unmix as module
 from focalsim.render.layers import split_layers
 from focalsim.render.unmix import COVERAGE_STD, edge_coverage
@@ -105,3 +107,28 @@ def test_where_a_pixel_stands_in_its_row_does_not_show(width):
         wider = split_layers(*(np.pad(a, [(0, 0), (left, right), (0, 0)][: a.ndim], "edge") for a in frame))
         for name in ("front_rgb", "front_coverage", "front_disparity_px"):
             np.testing.assert_array_equal(getattr(wider, name)[:, left:-right], getattr(whole, name), name)
+
+
+def test_known_hidden_surfaces_that_no_ray_reaches_are_left_out(monkeypatch):
+    """All that is left out is what would not be seen: of a sloping thing before a wall, the light stays the same."""
+    rng = np.random.default_rng(3)
+    height, width = 96, 128
+    y, x = np.mgrid[:height, :width]
+    thing = (abs(y - 45) < 30) & (abs(x - 60) < 45)
+    depth = np.where(thing, 1 / (6 + 3 * x / width), 0.8).astype(np.float32)
+    rgb, hidden = rng.random((2, height, width, 3)).astype(np.float32)
+    lens = {"focal_length_m": 4.4e-3, "f_number": 1.7, "sensor_width_m": 5.6e-3, "focus_distances_m": [1.0, 0.3, 0.12]}
+    wall = np.full_like(depth, 0.8)
+
+    def kept():
+        return split_layers(rgb, 2 / depth, hidden, 2 / wall).back_coverage > 0
+
+    def stack():
+        return render_stack(rgb, depth, hidden_rgb_linear=hidden, hidden_depth_m=wall, **lens)
+
+    near, light = kept(), stack()
+    assert not near[35:55, 45:75].any()
+    assert near[thing & ~binary_erosion(thing, iterations=6)].all()
+    monkeypatch.setattr("focalsim.render.layers._BESIDE_EDGE_PX", np.inf)
+    assert kept()[thing].all()
+    assert -10 * np.log10(np.mean((stack() - light) ** 2) + 1e-20) > 60.0
