@@ -68,8 +68,8 @@ def split_layers(
     fields = [getattr(layers, name) for name in Layers.__slots__]
     _all_in_front(*(rows.reshape(len(rows), -1) for rows in (rgb, disparity_px, *fields)))
     if hidden_rgb is not None and hidden_disparity_px is not None:
-        # What lies nearer behind it nothing would hide: visibility.py takes both for one surface. And who is farther from
-        # the edge of what hides it than any ray reaches need not be looked at: that takes longest of all.
+        # What lies nearer behind it nothing would hide: visibility.py takes both for one surface. And what lies farther
+        # from the edge of what hides it than any ray reaches takes longest to be looked at, in vain.
         gap = disparity_px - hidden_disparity_px
         away = cv2.distanceTransform((~edge).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         known = np.flatnonzero((gap > EDGE_PX) & (away <= gap / 2 + _BESIDE_EDGE_PX))
