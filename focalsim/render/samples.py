@@ -142,12 +142,12 @@ def _take(color, coverage, disparity, index, light, q, kinds, left):
     for y in prange(height):
         to = light[y, :, left:right]
         _part(color[y], coverage[y], index[y], to[0], to[1], to[2], to[3])
-        _copy(disparity[y], q[y, left:right])
-        _copy(index[y], kinds[y, left:right])
+        copy_row(disparity[y], q[y, left:right])
+        copy_row(index[y], kinds[y, left:right])
 
 
 @njit(cache=True, nogil=True)
-def _copy(row, to):
+def copy_row(row, to):
     """In a third of the time of an assignment, which minds that the two might overlap."""
     for x in range(len(to)):
         to[x] = row[x]

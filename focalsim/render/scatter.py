@@ -38,7 +38,7 @@ from focalsim.render.kernels import (
     reach_px,
 )
 from focalsim.render.resample import Piece, light_and_codes, map_number, source_row, warp_four
-from focalsim.render.samples import MERGE_PX, PLANES, Samples
+from focalsim.render.samples import MERGE_PX, PLANES, Samples, copy_row
 from focalsim.render.scatter_code import (
     GROUP,
     gather_1,
@@ -483,14 +483,6 @@ def _begin_row(row, y, last, left, width, coarser, buffer):
 
 
 @njit(cache=True, nogil=True)
-def _keep_row(sums, left, out):
-    """A row of sums (4, W') for the finer level, (4, W)."""
-    for c in range(PLANES):
-        for x in range(out.shape[1]):
-            out[c, x] = sums[c, left + x]
-
-
-@njit(cache=True, nogil=True)
 def shares(covered, past, behind):
     """What the three sums' light counts, by their coverage: what is seen past something is cut to what is left, what is
     behind fills what is then left, and all of it makes one.
@@ -589,7 +581,8 @@ def _spread_rows(
             continue
         if coarse:
             for k in range(PARTS):
-                _keep_row(rings[k, done % slots], ours, sums[k, done])
+                for c in range(PLANES):
+                    copy_row(rings[k, done % slots, c, ours : ours + width], sums[k, done, c])
             continue
         row = whole[done % slots], past[done % slots], back[done % slots]
         _finish_row(row, ours, blurred[done % len(blurred)])
